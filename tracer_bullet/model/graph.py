@@ -1,0 +1,88 @@
+"""The dependency graph that traces show, with the evidence for every edge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class NodeKind(Enum):
+    """What a node is. `PEER` is an address that nothing more is known of."""
+
+    HARNESS = "harness"
+    SERVICE = "service"
+    STORE = "store"
+    QUEUE = "queue"
+    THIRD_PARTY = "third_party"
+    PEER = "peer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latency:
+    """Exact quantiles of durations, in milliseconds."""
+
+    p50_ms: float
+    p90_ms: float
+    p95_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A part of the system. `id` is unique and stable: `kind:name`. `system` is e.g. `postgresql`."""
+
+    id: str
+    name: str
+    kind: NodeKind
+    system: str = ""
+    calls: int = 0
+    errors: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """By which rule an edge was found, how often, and where to look."""
+
+    rule: str
+    count: int
+    example_trace_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """Calls from one node to another. Latency is the caller's where the caller was seen."""
+
+    source: str
+    target: str
+    calls: int
+    errors: int
+    latency: Latency
+    evidence: tuple[Evidence, ...]
+    writes: int = 0
+    decisions: tuple[tuple[str, int], ...] = ()
+    asynchronous: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """What a service does under one name: entry operations (server, consumer spans)."""
+
+    service: str
+    name: str
+    calls: int
+    errors: int
+    latency: Latency
+    self_p50_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceGraph:
+    """The whole picture. `orphans` counts spans whose parent is missing, by service."""
+
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    operations: tuple[Operation, ...]
+    traces: int
+    spans: int
+    orphans: tuple[tuple[str, int], ...] = ()
