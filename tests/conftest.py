@@ -1,0 +1,88 @@
+"""Fixtures shared by all tests: keys, tokens, and OpenTelemetry providers that do not leak."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from tests.servers.postgres import PostgresServer, PostgresUnavailableError
+from tracer_bullet.context.carriers import write_baggage
+from tracer_bullet.context.keys import SigningKey, create_keys, public_jwk
+from tracer_bullet.context.token import mint
+from tracer_bullet.model import Context
+
+# No verdict of a test may hang on how fast the machine is.
+hypothesis.settings.register_profile(
+    "here",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large],
+)
+hypothesis.settings.load_profile("here")
+
+
+@pytest.fixture(scope="session")
+def signing_key(tmp_path_factory: pytest.TempPathFactory) -> SigningKey:
+    return create_keys(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture(scope="session")
+def jwks(tmp_path_factory: pytest.TempPathFactory, signing_key: SigningKey) -> str:
+    path = tmp_path_factory.mktemp("jwks") / "jwks.json"
+    path.write_text(json.dumps({"keys": [public_jwk(signing_key.private.public_key())]}))
+    return str(path)
+
+
+@pytest.fixture
+def make_token(signing_key: SigningKey) -> Callable[..., str]:
+    def make(*, scope: tuple[str, ...] = ("*",), run_id: str = "run-1", **changes: object) -> str:
+        settings = {"now_s": int(time.time()), "lifetime_s": 600, "issuer": "tests", **changes}
+        return mint(signing_key, run_id=run_id, scope=scope, **settings)  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture
+def flag_headers(make_token: Callable[..., str]) -> Callable[..., dict[str, str]]:
+    """Headers of a bullet: the three carriers and a traceparent."""
+
+    def make(trace_id: str = "0af7651916cd43dd8448eb211c80319c", **token: object) -> dict[str, str]:
+        context = Context(run_id=str(token.get("run_id", "run-1")), token=make_token(**token), user_id="tester-1")
+        return {
+            "traceparent": f"00-{trace_id}-b7ad6b7169203331-01",
+            "baggage": write_baggage(context),
+            "tracestate": "tb=t",
+            "x-tracer-bullet": context.token,
+        }
+
+    return make
+
+
+@pytest.fixture
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in list(os.environ):
+        if name.startswith(("TRACER_BULLET_", "OTEL_")):
+            monkeypatch.delenv(name)
+    return monkeypatch
+
+
+@pytest.fixture
+def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL cluster of this test process's own; without PostgreSQL its tests are skipped."""
+    try:
+        server = PostgresServer()
+    except PostgresUnavailableError as error:
+        pytest.skip(str(error))
+    with server:
+        yield server
