@@ -1,0 +1,25 @@
+#!/bin/sh
+# Installs the servers and programs that tests use and that pip cannot bring, where this
+# machine lets us: Debian's packages as root. What is missing afterwards skips its tests by name.
+set -u
+
+missing=""
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
+command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
+command -v dot >/dev/null 2>&1 || missing="$missing graphviz"
+command -v node >/dev/null 2>&1 || missing="$missing nodejs"
+command -v npm >/dev/null 2>&1 || missing="$missing npm"
+
+[ -z "$missing" ] && exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+  echo "installing for the tests:$missing"
+  export DEBIAN_FRONTEND=noninteractive
+  # A fresh PostgreSQL package would start a cluster of its own; the tests make theirs.
+  mkdir -p /etc/postgresql-common/createcluster.d 2>/dev/null &&
+    echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.d/tests.conf
+  apt-get update -qq >/dev/null && apt-get install -y -qq --no-install-recommends $missing >/dev/null ||
+    echo "some could not be installed; their tests will be skipped"
+else
+  echo "not installed, their tests will be skipped:$missing"
+fi
+exit 0
