@@ -1,0 +1,5 @@
+"""`python -m tracer_bullet`."""
+
+from tracer_bullet.cli import main
+
+main()

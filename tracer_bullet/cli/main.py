@@ -1,0 +1,80 @@
+"""The `tracer-bullet` command: finds the sub-command and turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+
+import click
+
+from tracer_bullet import __version__
+from tracer_bullet.errors import ExitCode, TracerBulletError
+
+# Name → its help line, so that `--help` loads none of them.
+COMMANDS = {
+    "init": "Make a workspace here: settings, a scenario, folders.",
+    "demo": "Start the simulated shop, fire a bullet through it, show the verdict.",
+    "fire": "Fire a scenario's bullets and judge them.",
+    "doctor": "Fire one bullet and show what arrives at each hop.",
+    "sim": "Run a simulated system.",
+    "keys": "Make the key pair that signs bullets.",
+    "graph": "Print a run's dependency graph.",
+    "report": "Show a run's report again.",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """In the order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command, or None for an unknown name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"tracer_bullet.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)  # noqa: S101
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The table above, without loading anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 passed, 1 failed, 2 usage or file error, 3 inconclusive, 4 aborted, 5 leftovers.",
+)
+@click.version_option(__version__, prog_name="tracer-bullet")
+def cli() -> None:
+    """Fire harmless requests through a production system and see what they meet."""
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; its exit code. Errors are told on stderr."""
+    try:
+        result = cli.main(arguments, prog_name="tracer-bullet", standalone_mode=False)
+    except TracerBulletError as error:
+        click.echo(str(error), err=True)
+        return int(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        return int(ExitCode.USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return int(ExitCode.INTERRUPTED)
+    except Exception:  # noqa: BLE001  # a bug of ours: say so, with what a report needs
+        traceback.print_exc()
+        click.echo("TB900: this is a bug in tracer-bullet; please report it with the lines above", err=True)
+        return int(ExitCode.BUG)
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,116 @@
+"""How events and documents show: progress on stderr, the result on stdout."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import click
+
+from tracer_bullet.model import PhaseStarted, Progress, RunEnded, RunEvent, RunStarted
+from tracer_bullet.report import Document, render_json
+from tracer_bullet.report.terminal import render_terminal, terminal_style
+from tracer_bullet.runs import load_document
+from tracer_bullet.workspace.runs import RunFolder
+
+
+class ProgressLine:
+    """One line on stderr that tells where a run is; silent when stderr is no terminal."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._shows = sys.stderr.isatty() and not quiet
+        self._phase = ""
+
+    def tell(self, event: RunEvent) -> None:
+        """Show one event."""
+        if not self._shows:
+            return
+        if isinstance(event, RunStarted):
+            self._write(f"run {event.run_id}: {event.scenario} at {event.target}\n")
+        elif isinstance(event, PhaseStarted):
+            self._phase = f"{event.phase:<8} {event.detail}"
+            self._write(self._phase)
+        elif isinstance(event, Progress):
+            self._write(f"{event.phase:<8} {event.done}/{event.total}")
+        else:
+            self._write("")
+
+    def _write(self, text: str) -> None:
+        click.echo(f"\r\x1b[2K{text}", nl=False, err=True)
+
+
+def follow(events: AsyncIterator[RunEvent], progress: ProgressLine) -> RunEnded:
+    """Run a recipe to its end, showing progress; SIGTERM ends it as Ctrl-C does.
+
+    However it breaks off, stderr says where its folder is.
+    """
+    folder: Path | None = None
+
+    async def main() -> RunEnded:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        nonlocal folder
+        ended: RunEnded | None = None
+        async for event in events:
+            if isinstance(event, RunStarted):
+                folder = event.folder
+            progress.tell(event)
+            if isinstance(event, RunEnded):
+                ended = event
+        assert ended is not None  # noqa: S101  # recipes end with it
+        return ended
+
+    try:
+        return asyncio.run(main())
+    except BaseException as error:
+        if folder is not None:
+            click.echo(f"what was sent and received is in {_short(folder)}", err=True)
+        if isinstance(error, asyncio.CancelledError):
+            raise KeyboardInterrupt from None
+        raise
+
+
+def show(folder: RunFolder, *, as_json: bool) -> int:
+    """Print a run's report; its exit code."""
+    document = load_document(folder)
+    if as_json:
+        paths = {"folder": str(folder.path), "page": str(folder.report), "junit": str(folder.junit)}
+        say(render_json(document, paths))
+    else:
+        say(_terminal(document, folder.report))
+    return document.exit_code
+
+
+def say(text: str) -> None:
+    """Print a result whose exit code must be told even if nobody reads it to its end, as under `| head`."""
+    try:
+        click.echo(text, nl=False, color=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python fails at exit
+
+
+def _terminal(document: Document, page: Path) -> str:
+    encoding = sys.stdout.encoding or "ascii"
+    width = min(_columns(), 120)
+    style = terminal_style(is_tty=sys.stdout.isatty(), encoding=encoding, environ=os.environ, width=width)
+    return render_terminal(document, style, page_path=_short(page))
+
+
+def _columns() -> int:
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns
+    except (OSError, ValueError):
+        return 100
+
+
+def _short(path: Path) -> str:
+    """Relative to here when it is below; people copy it."""
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
