@@ -5,8 +5,8 @@ it; or neither, under `opentelemetry-instrument`. Must not import a guarded libr
 service does not use. Posture: safety fails closed, telemetry fails soft.
 """
 
-from tracer_bullet.guards.config import EgressPolicy, GuardConfig, SqlPolicy, Stub
+from tracer_bullet.guards.config import GuardConfig, Net, Policy, Rule, Sink, Stub
 from tracer_bullet.guards.policy import WriteRefused
 from tracer_bullet.guards.registry import Armed, arm, census
 
-__all__ = ["Armed", "EgressPolicy", "GuardConfig", "SqlPolicy", "Stub", "WriteRefused", "arm", "census"]
+__all__ = ["Armed", "GuardConfig", "Net", "Policy", "Rule", "Sink", "Stub", "WriteRefused", "arm", "census"]

@@ -1,31 +1,59 @@
-"""How one service is guarded: one frozen model, from code or from the environment."""
+"""How one service is guarded: one frozen model, from code, from a file or from the environment."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from tracer_bullet.context.scope import DEFAULT_LINGER_S
 from tracer_bullet.errors import GuardError
 
 
-class SqlPolicy(Enum):
-    """What happens to a bullet's SQL writes (docs/protocol.md, section 4)."""
+class Policy(Enum):
+    """What happens to a bullet's writes (docs/protocol.md, section 4)."""
 
     ROLLBACK = "rollback"
+    NOOP = "noop"
+    SHADOW = "shadow"
+    STUB = "stub"
+    REDIRECT = "redirect"
+    FORWARD = "forward"
     DENY = "deny"
     ALLOW = "allow"
 
 
-class EgressPolicy(Enum):
-    """What happens to a bullet's unsafe HTTP calls to hosts outside the system."""
+class Sink(Enum):
+    """A kind of place that can be written to. Its value is the name of its field in GuardConfig."""
 
-    STUB = "stub"
-    REDIRECT = "redirect"
+    SQL = "sql"
+    CACHE = "cache"
+    MESSAGES = "messages"
+    EGRESS = "egress"
+    MAIL = "mail"
+    AWS = "aws"
+    DOCUMENTS = "documents"
+
+
+_ANYWHERE: Final = (Policy.DENY, Policy.ALLOW)
+POLICIES: Final[dict[Sink, tuple[Policy, ...]]] = {
+    Sink.SQL: (Policy.ROLLBACK, Policy.NOOP, Policy.SHADOW, *_ANYWHERE),
+    Sink.CACHE: (Policy.NOOP, Policy.SHADOW, *_ANYWHERE),
+    Sink.MESSAGES: (Policy.NOOP, Policy.SHADOW, Policy.FORWARD, *_ANYWHERE),
+    Sink.EGRESS: (Policy.STUB, Policy.REDIRECT, *_ANYWHERE),
+    Sink.MAIL: (Policy.NOOP, *_ANYWHERE),
+    Sink.AWS: (Policy.NOOP, Policy.SHADOW, *_ANYWHERE),
+    Sink.DOCUMENTS: (Policy.NOOP, Policy.SHADOW, *_ANYWHERE),
+}
+"""What each sink's guards can do; the first is the default."""
+
+
+class Net(Enum):
+    """What happens to a bullet's writes that no guard stands for (see net.py)."""
+
+    OFF = "off"
+    REPORT = "report"
     DENY = "deny"
 
 
@@ -49,29 +77,67 @@ class Stub:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A policy for some operations of a sink; of several that fit, the first counts.
+
+    `operation` is a glob over what the trace says (`INSERT orders`, `SET cart`,
+    `POST payments.example/charges`), in any letter case. `quota`: how many operations of one
+    run this process lets through under this rule, before it refuses them; none: no limit.
+    """
+
+    sink: Sink | str
+    operation: str
+    policy: Policy | str
+    quota: int | None = None
+
+    def __post_init__(self) -> None:
+        sink = _enum(Sink, self.sink, "sink")
+        object.__setattr__(self, "sink", sink)
+        object.__setattr__(self, "policy", _policy(sink, self.policy))
+        if self.quota is not None and self.quota < 0:
+            raise GuardError("TB604", f"quota={self.quota} is negative", cure="give how many operations may pass")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GuardConfig:
     """One service's guards.
 
     `service`: its name, against which a token's scope is held. `keys`: public keys as a JWKS
-    file, inline JSON or URL. `system_hosts`: `host` or `host:port` globs inside the system;
-    every other host is a third party. `redirects`: (host glob, sandbox base URL).
-    `linger_s`: how long background work after a request is still the bullet's. `hold_s`: how
-    long a bullet's open transaction is kept for its next request (0: it ends with the request).
+    file, inline JSON or URL. One field a sink has its policy; `rules` come before them.
+    `system_hosts`: `host` or `host:port` globs inside the system; every other host is a third
+    party. `redirects`: (host glob, sandbox base URL). `shadow_prefix` goes before the names of
+    tables, keys, topics, queues, buckets and collections under the policy `shadow`; where
+    `shadow_schema` is set, tables keep their name and go to that schema instead. `net`: what
+    becomes of writes that no guard stands for. `testers`: user or account ids (globs) whose
+    requests may write only as bullets, which is never. `linger_s`: how long background work
+    after a request is still the bullet's. `hold_s`: how long a bullet's open transaction is kept
+    for its next request (0: it ends with the request).
     """
 
     service: str
     keys: str
-    sql: SqlPolicy | str = SqlPolicy.ROLLBACK
-    egress: EgressPolicy | str = EgressPolicy.STUB
+    sql: Policy | str = Policy.ROLLBACK
+    cache: Policy | str = Policy.NOOP
+    messages: Policy | str = Policy.NOOP
+    egress: Policy | str = Policy.STUB
+    mail: Policy | str = Policy.NOOP
+    aws: Policy | str = Policy.NOOP
+    documents: Policy | str = Policy.NOOP
+    rules: tuple[Rule, ...] = ()
     stubs: tuple[Stub, ...] = ()
     redirects: tuple[tuple[str, str], ...] = ()
     system_hosts: tuple[str, ...] = ()
+    shadow_prefix: str = "shadow_"
+    shadow_schema: str = ""
+    net: Net | str = Net.REPORT
+    testers: tuple[str, ...] = ()
     linger_s: float = DEFAULT_LINGER_S
     hold_s: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sql", _enum(SqlPolicy, self.sql, "sql"))
-        object.__setattr__(self, "egress", _enum(EgressPolicy, self.egress, "egress"))
+        for sink in Sink:
+            object.__setattr__(self, sink.value, _policy(sink, getattr(self, sink.value)))
+        object.__setattr__(self, "net", _enum(Net, self.net, "net"))
         if not self.service:
             raise GuardError("TB601", "the service has no name", cure="give service=, or set OTEL_SERVICE_NAME")
         if not self.keys:
@@ -79,71 +145,19 @@ class GuardConfig:
                 "TB602", "no public keys", cure="give keys=, or set TRACER_BULLET_KEYS to a JWKS file, URL or JSON"
             )
 
-
-@dataclass(frozen=True, slots=True)
-class _Variable:
-    """An environment variable, the field it sets and how its text is read."""
-
-    name: str
-    sets: str
-    read: Callable[[str], Any] = str
+    def policy(self, sink: Sink) -> Policy:
+        """The policy of a sink, where no rule says otherwise."""
+        return Policy(getattr(self, sink.value))
 
 
-def config_from_environment(environ: Mapping[str, str] = os.environ) -> GuardConfig:
-    """The configuration that `TRACER_BULLET_*` and OpenTelemetry's variables say (docs/guards.md).
+def _policy(sink: Sink, value: object) -> Policy:
+    found = value.value if isinstance(value, Policy) else value
+    for policy in POLICIES[sink]:
+        if policy.value == found:
+            return policy
+    valid = ", ".join(p.value for p in POLICIES[sink])
+    raise GuardError("TB604", f"{sink.value}={found!r} is no policy for this sink", cure=f"use one of {valid}")
 
-    Raises GuardError when a value cannot be read or no service name or key is there.
-    """
-    values: dict[str, Any] = {"service": _service_name(environ), "keys": ""}
-    for variable in _VARIABLES:
-        text = environ.get(variable.name)
-        if text:
-            try:
-                values[variable.sets] = variable.read(text)
-            except (ValueError, TypeError, AttributeError) as error:
-                raise GuardError(
-                    "TB603",
-                    f"{variable.name} cannot be read",
-                    why=f"{type(error).__name__}: {error}",
-                    cure="docs/guards.md has the form",
-                ) from None
-    return GuardConfig(**values)
-
-
-def _service_name(environ: Mapping[str, str]) -> str:
-    if environ.get("OTEL_SERVICE_NAME"):
-        return environ["OTEL_SERVICE_NAME"]
-    for pair in environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","):
-        key, _, value = pair.partition("=")
-        if key.strip() == "service.name":
-            return value.strip()
-    return ""
-
-
-def _hosts(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _stubs(text: str) -> tuple[Stub, ...]:
-    rows = json.loads(text)
-    return tuple(Stub(**{**row, "headers": tuple(dict(row.get("headers", {})).items())}) for row in rows)
-
-
-def _redirects(text: str) -> tuple[tuple[str, str], ...]:
-    return tuple((str(host), str(url)) for host, url in json.loads(text).items())
-
-
-_VARIABLES = (
-    _Variable("TRACER_BULLET_SERVICE", "service"),
-    _Variable("TRACER_BULLET_KEYS", "keys"),
-    _Variable("TRACER_BULLET_SQL", "sql"),
-    _Variable("TRACER_BULLET_EGRESS", "egress"),
-    _Variable("TRACER_BULLET_STUBS", "stubs", _stubs),
-    _Variable("TRACER_BULLET_REDIRECTS", "redirects", _redirects),
-    _Variable("TRACER_BULLET_SYSTEM_HOSTS", "system_hosts", _hosts),
-    _Variable("TRACER_BULLET_LINGER_S", "linger_s", float),
-    _Variable("TRACER_BULLET_HOLD_S", "hold_s", float),
-)
 
 E_ = TypeVar("E_", bound=Enum)
 

@@ -70,14 +70,6 @@ def write_attributes(decision: str, operation: str, count: int = 1) -> dict[str,
     return found
 
 
-def current_client_span() -> trace.Span | None:
-    """The current span when it is a recording client span that some instrumentation made for this call."""
-    span = trace.get_current_span()
-    if span.is_recording() and getattr(span, "kind", None) is trace.SpanKind.CLIENT:
-        return span
-    return None
-
-
 def span_parent(scope: Scope) -> otel_context.Context | None:
     """The context for a span of our own: the running one (None), or, in a service whose requests no
     instrumentation makes a span for, the caller's."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Final
 
-from tracer_bullet.guards.config import EgressPolicy, GuardConfig, SqlPolicy, Stub
+from tracer_bullet.guards.config import GuardConfig, Policy, Rule, Sink, Stub
 from tracer_bullet.guards.statements import Statement, StatementKind
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110, section 9.2.1
@@ -20,6 +21,38 @@ class WriteRefused(Exception):  # noqa: N818  # the protocol's name
         self.why = why
 
 
+DECISIONS: Final = {
+    Policy.ROLLBACK: "rolled_back",
+    Policy.NOOP: "suppressed",
+    Policy.SHADOW: "shadowed",
+    Policy.STUB: "stubbed",
+    Policy.REDIRECT: "shadowed",
+    Policy.FORWARD: "forwarded",
+    Policy.DENY: "denied",
+    Policy.ALLOW: "allowed",
+}
+"""What the trace says of a write under each policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What becomes of one write. `refuse` says why it must not happen in any form; empty when it may."""
+
+    policy: Policy
+    refuse: str = ""
+
+    @property
+    def decision(self) -> str:
+        """What the trace says."""
+        return DECISIONS[Policy.DENY if self.refuse else self.policy]
+
+
+def find_rule(config: GuardConfig, sink: Sink, operation: str) -> Rule | None:
+    """The first rule that fits an operation of a sink."""
+    name = operation.lower()
+    return next((r for r in config.rules if r.sink is sink and fnmatchcase(name, r.operation.lower())), None)
+
+
 @dataclass(frozen=True, slots=True)
 class SqlAction:
     """`decision` for the trace (empty: not a write); `refuse` says why it must not run at all."""
@@ -30,9 +63,8 @@ class SqlAction:
 
 @dataclass(frozen=True, slots=True)
 class EgressAction:
-    """What becomes of an HTTP call. `inside`: to the system itself, with the flag; else without it."""
+    """What becomes of an HTTP call to a third party."""
 
-    inside: bool = False
     decision: str = ""
     stub: Stub | None = None
     redirect_to: str = ""
@@ -45,15 +77,15 @@ _NO_WRITE = frozenset({StatementKind.READ, StatementKind.SAVEPOINT})
 _CONTROL = frozenset({StatementKind.BEGIN, StatementKind.COMMIT, StatementKind.ROLLBACK})
 
 
-def sql_action(statement: Statement, policy: SqlPolicy, dialect: str) -> SqlAction:
+def sql_action(statement: Statement, policy: Policy, dialect: str) -> SqlAction:
     """Judge one SQL statement of a bullet."""
     if statement.kind in _NO_WRITE:
         return SqlAction("")
-    if policy is SqlPolicy.ALLOW:
+    if policy is Policy.ALLOW:
         return SqlAction("" if statement.kind in _CONTROL else "allowed")
     if statement.kind in _CONTROL:
         return SqlAction("")
-    if policy is SqlPolicy.DENY:
+    if policy is Policy.DENY:
         return SqlAction("denied", "the policy for SQL is deny")
     if statement.kind is StatementKind.ESCAPE:
         return SqlAction("denied", "a rollback would not undo it")
@@ -62,15 +94,13 @@ def sql_action(statement: Statement, policy: SqlPolicy, dialect: str) -> SqlActi
     return SqlAction("rolled_back")
 
 
-def egress_action(method: str, host: str, port: int | None, url: str, config: GuardConfig) -> EgressAction:
-    """Judge one HTTP call of a bullet; `url` comes without query."""
-    if is_inside(host, port, config.system_hosts):
-        return EgressAction(inside=True)
-    if method.upper() in SAFE_METHODS:
-        return EgressAction()
-    if config.egress is EgressPolicy.DENY:
-        return EgressAction(decision="denied", refuse=f"{host} is a third party and the policy for egress is deny")
-    if config.egress is EgressPolicy.REDIRECT:
+def egress_action(method: str, host: str, url: str, ruling: Ruling, config: GuardConfig) -> EgressAction:
+    """How an unsafe HTTP call of a bullet to a third party is dealt with; `url` comes without query."""
+    if ruling.refuse:
+        return EgressAction(decision="denied", refuse=ruling.refuse)
+    if ruling.policy is Policy.ALLOW:
+        return EgressAction(decision="allowed")
+    if ruling.policy is Policy.REDIRECT:
         for glob, base in config.redirects:
             if fnmatchcase(host.lower(), glob.lower()):
                 return EgressAction(decision="shadowed", redirect_to=base)

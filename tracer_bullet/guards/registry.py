@@ -32,24 +32,35 @@ from tracer_bullet.context.propagator import TracerBulletPropagator
 from tracer_bullet.context.scope import Closer, Scope, live_scope
 from tracer_bullet.context.token import Verifier
 from tracer_bullet.errors import GuardError
-from tracer_bullet.guards.config import GuardConfig, config_from_environment
+from tracer_bullet.guards.config import GuardConfig, Sink
+from tracer_bullet.guards.environment import config_from_environment
 from tracer_bullet.guards.evidence import TRACER_NAME, MarkingProcessor, seal
 from tracer_bullet.guards.versions import satisfies
 
 _log = logging.getLogger(__name__)
-_GUARD_MODULES = ("tracer_bullet.guards.sqlalchemy", "tracer_bullet.guards.httpx")
+# One module a guarded library, each with a GUARD.
+_GUARD_MODULES = (
+    "tracer_bullet.guards.sqlalchemy",
+    "tracer_bullet.guards.httpx",
+)
 DISABLED_VARIABLE = "TRACER_BULLET_DISABLED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guard:
-    """A guarded library: patched as soon as the service imports `module`; `versions` as in PEP 440."""
+    """A guarded library: patched as soon as the service imports `module`.
+
+    `versions` as in PEP 440, of `distribution` where that is not named like the module; empty
+    for the standard library, which has no version of its own. `sink`: whose policy is in force.
+    """
 
     name: str
     module: str
     versions: str
+    sink: Sink
     patch: Callable[[], None]
     unpatch: Callable[[], None]
+    distribution: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,9 +198,8 @@ def census() -> tuple[GuardState, ...]:
 
 def guards_in_force(config: GuardConfig) -> str:
     """The census in short, for the seal: `sqlalchemy=rollback,httpx=stub`."""
-    policies = {"sqlalchemy": config.sql, "httpx": config.egress}
-    rows = [(g.name, getattr(policies[g.name], "value", "")) for g in census() if g.state == "armed"]
-    return ",".join(f"{name}={policy}" for name, policy in rows)
+    armed = [_guards[state.name] for state in census() if state.state == "armed"]
+    return ",".join(f"{guard.name}={config.policy(guard.sink).value}" for guard in armed)
 
 
 def _patch_all() -> None:
@@ -218,11 +228,11 @@ def _hook(guard: Guard) -> Callable[[Any], None]:
 
 def _try_patch(guard: Guard) -> GuardState:
     try:
-        found = version(guard.module)
+        found = version(guard.distribution or guard.module) if guard.versions else ""
     except PackageNotFoundError:
         found = ""
     try:
-        if not satisfies(found, guard.versions):
+        if guard.versions and not satisfies(found, guard.versions):
             raise GuardError("TB605", f"version {found or 'unknown'} is outside the tested range {guard.versions}")
         guard.patch()
     except Exception as error:  # noqa: BLE001  # the service must start all the same; it refuses bullets

@@ -8,18 +8,19 @@ costs one look at a context variable.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from opentelemetry import trace
 
 from tracer_bullet.context.scope import Scope, live_scope
-from tracer_bullet.guards.config import SqlPolicy
-from tracer_bullet.guards.evidence import span_parent, write_attributes
+from tracer_bullet.guards.config import Policy, Sink
+from tracer_bullet.guards.evidence import write_attributes
 from tracer_bullet.guards.patching import Patch, unwrap, wrap
 from tracer_bullet.guards.policy import SqlAction, WriteRefused, sql_action
 from tracer_bullet.guards.registry import Armed, Guard
+from tracer_bullet.guards.rulings import client_span, owner
 from tracer_bullet.guards.statements import Statement, StatementKind, classify
 
 _patches: list[Patch] = []
@@ -52,28 +53,28 @@ def _unpatch() -> None:
         unwrap(_patches.pop())
 
 
-GUARD = Guard(name="sqlalchemy", module="sqlalchemy", versions=">=2.0.40,<2.2", patch=_patch, unpatch=_unpatch)
+GUARD = Guard(
+    name="sqlalchemy", module="sqlalchemy", versions=">=2.0.40,<2.2", sink=Sink.SQL, patch=_patch, unpatch=_unpatch
+)
 
 
-def _policy(scope: Scope) -> SqlPolicy:
-    assert isinstance(scope.owner, Armed)  # noqa: S101  # scopes are made by armed guards alone
-    return SqlPolicy(scope.owner.config.sql)
+def _policy(scope: Scope) -> Policy:
+    return owner(scope).config.policy(Sink.SQL)
 
 
 def _raw_connection(wrapped: Callable[..., Any], engine: Any, args: Any, kwargs: Any) -> Any:
     scope = live_scope()
-    if scope is None or _policy(scope) is SqlPolicy.ALLOW:
+    if scope is None or _policy(scope) is Policy.ALLOW:
         return wrapped(*args, **kwargs)
     from tracer_bullet.guards import lanes  # noqa: PLC0415  # imports SQLAlchemy
 
-    if _policy(scope) is SqlPolicy.DENY and lanes.obstacle(engine):
+    if _policy(scope) is Policy.DENY and lanes.obstacle(engine):
         return wrapped(*args, **kwargs)  # its reads are safe anywhere
-    assert isinstance(scope.owner, Armed)  # noqa: S101
 
     def judge(connection: Any, sql: str, count: int, run: Callable[[], Any]) -> Any:
         return _judge(scope, _Execution(engine, connection, sql, count, run))
 
-    return lanes.checkout(engine, scope, scope.owner.config.hold_s, judge)
+    return lanes.checkout(engine, scope, owner(scope).config.hold_s, judge)
 
 
 def _dispose(wrapped: Callable[..., Any], engine: Any, args: Any, kwargs: Any) -> Any:
@@ -152,18 +153,19 @@ def _judge(scope: Scope, execution: _Execution) -> Any:
     statement = classify(execution.sql, dialect)
     policy = _policy(scope)
     action = sql_action(statement, policy, dialect)
-    if policy is SqlPolicy.ROLLBACK and lane is None and action.decision:
+    if policy is Policy.ROLLBACK and lane is None and action.decision:
         action = SqlAction("denied", "its connection was opened outside the bullet")
     if lane is not None and not action.refuse and _steer(lane, statement, dialect):
         return None
-    assert isinstance(scope.owner, Armed)  # noqa: S101
     evidence = write_attributes(action.decision, statement.operation, execution.count) if action.decision else {}
-    with _span(scope, execution, statement, evidence):
+    # Never the current span: it is some other call's, around this statement.
+    about, theirs = _about(execution.engine, statement), execution.span or trace.INVALID_SPAN
+    with client_span(scope, statement.operation, about, evidence, theirs=theirs):
         if action.refuse:
             raise WriteRefused(statement.operation, action.refuse)
         if lane is None:
             return execution.run()
-        return _run_in_lane(scope.owner, execution, statement.operation if action.decision else "")
+        return _run_in_lane(owner(scope), execution, statement.operation if action.decision else "")
 
 
 def _run_in_lane(armed: Armed, execution: _Execution, operation: str) -> Any:
@@ -223,35 +225,6 @@ def _below(cursor: Any) -> Any:
     from tracer_bullet.guards.lane_connection import LaneCursor  # noqa: PLC0415
 
     return cursor.__wrapped__ if type(cursor) is LaneCursor else cursor
-
-
-class _span:  # noqa: N801  # reads as the context manager it is
-    """The client span that stands for a statement: OpenTelemetry's when it made one, else our own."""
-
-    def __init__(
-        self, scope: Scope, execution: _Execution, statement: Statement, evidence: Mapping[str, str | int]
-    ) -> None:
-        theirs = execution.span
-        self._own: Any = None
-        if theirs is not None and theirs.is_recording():
-            theirs.set_attributes(dict(evidence))
-        else:
-            attributes = {**_about(execution.engine, statement), **evidence}
-            assert isinstance(scope.owner, Armed)  # noqa: S101
-            self._own = scope.owner.tracer.start_as_current_span(
-                statement.operation,
-                context=span_parent(scope),
-                kind=trace.SpanKind.CLIENT,
-                attributes=attributes,
-            )
-
-    def __enter__(self) -> None:
-        if self._own is not None:
-            self._own.__enter__()
-
-    def __exit__(self, *error: object) -> None:
-        if self._own is not None:
-            self._own.__exit__(*error)
 
 
 _SYSTEMS = {"mssql": "microsoft.sql_server"}

@@ -24,6 +24,6 @@ HARNESS_SERVICE: Final = "tracer-bullet"
 # On the harness's step spans.
 STEP: Final = "tb.step"
 
-DECISIONS: Final = ("rolled_back", "suppressed", "shadowed", "stubbed", "denied", "allowed")
+DECISIONS: Final = ("rolled_back", "suppressed", "shadowed", "stubbed", "forwarded", "denied", "allowed")
 # On the seal span: the guards in force, as `sqlalchemy=rollback,httpx=stub`.
 GUARDS: Final = "tb.guards"

@@ -1,0 +1,147 @@
+"""What the guards of HTTP clients share: who a call goes to, what becomes of it, and its headers.
+
+Calls into the system keep or get the flag; third parties never see it. Safe calls to them
+(RFC 9110, section 9.2.1) pass, unless a rule denies or counts them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit, urlunsplit
+
+from opentelemetry import propagate
+
+from tracer_bullet.context.carriers import (
+    BAGGAGE,
+    HEADER,
+    TRACESTATE,
+    parse_baggage,
+    strip_baggage,
+    write_baggage,
+    write_tracestate,
+)
+from tracer_bullet.context.scope import Scope
+from tracer_bullet.guards.config import Sink
+from tracer_bullet.guards.evidence import write_attributes
+from tracer_bullet.guards.policy import SAFE_METHODS, EgressAction, WriteRefused, egress_action, find_rule, is_inside
+from tracer_bullet.guards.rulings import client_span, owner, rule_on
+
+Headers = list[tuple[str, str]]
+"""Name and value, in order, names in any letter case; several of one name are legal."""
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+_CARRIERS = frozenset({BAGGAGE, TRACESTATE, HEADER})
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """An HTTP call about to be sent. `path` has no query; `port` is None when the URL has none."""
+
+    method: str
+    scheme: str
+    host: str
+    port: int | None
+    path: str
+
+    @property
+    def url(self) -> str:
+        """Without query, as stubs are matched."""
+        return f"{self.scheme}://{self.host}{'' if self.port is None else f':{self.port}'}{self.path}"
+
+    @property
+    def operation(self) -> str:
+        """What the trace says of it, when it is a write."""
+        return f"{self.method} {self.host}{self.path}"
+
+    @property
+    def effective_port(self) -> int:
+        """The port that is connected to."""
+        return self.port or DEFAULT_PORTS.get(self.scheme, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How to go on with a call: answer it with `action.stub`, or send it, with these headers, to `action.redirect_to`
+    when that is set."""
+
+    action: EgressAction
+    rewrite: Callable[[Headers], Headers]
+
+
+@contextmanager
+def guarded(scope: Scope, call: Call) -> Iterator[Verdict]:
+    """Judge a bullet's call and keep its client span open while it runs.
+
+    Raises WriteRefused, recorded on that span, when it must not be sent.
+    """
+    inside = is_inside(call.host, call.effective_port, owner(scope).config.system_hosts)
+    action = EgressAction() if inside else _judge(scope, call)
+    about = {
+        "http.request.method": call.method,
+        "url.full": call.url,
+        "server.address": call.host,
+        "server.port": call.effective_port,
+    }
+    evidence = write_attributes(action.decision, call.operation) if action.decision else {}
+    with client_span(scope, call.method, about, evidence):
+        if action.refuse:
+            raise WriteRefused(call.operation, action.refuse)
+        if inside:
+            yield Verdict(action, lambda headers: with_flag(headers, scope))
+        else:
+            yield Verdict(action, lambda headers: _for_host(without_flag(headers), action.redirect_to))
+
+
+def _judge(scope: Scope, call: Call) -> EgressAction:
+    config = owner(scope).config
+    if call.method.upper() in SAFE_METHODS:
+        if find_rule(config, Sink.EGRESS, call.operation) is None:
+            return EgressAction()
+        refuse = rule_on(scope, Sink.EGRESS, call.operation).refuse
+        return EgressAction(decision="denied" if refuse else "", refuse=refuse)
+    return egress_action(call.method, call.host, call.url, rule_on(scope, Sink.EGRESS, call.operation), config)
+
+
+def with_flag(headers: Headers, scope: Scope) -> Headers:
+    """Headers with all three carriers and a trace context, whatever instrumentation did or did not write."""
+    names = {name.lower() for name, _ in headers}
+    if "traceparent" not in names:
+        fields: dict[str, str] = {}
+        propagate.inject(fields)
+        headers = [*headers, *((k, v) for k, v in fields.items() if k not in names)]
+    members = parse_baggage(values(headers, BAGGAGE))
+    return [
+        *((n, v) for n, v in headers if n.lower() not in _CARRIERS),
+        (BAGGAGE, write_baggage(scope.context, members)),
+        (TRACESTATE, write_tracestate(values(headers, TRACESTATE), flag=True)),
+        (HEADER, scope.context.token),
+    ]
+
+
+def without_flag(headers: Headers) -> Headers:
+    """Headers without anything of ours: third parties never get it."""
+    baggage = strip_baggage(parse_baggage(values(headers, BAGGAGE)))
+    tracestate = write_tracestate(values(headers, TRACESTATE), flag=False)
+    rest = [(name, value) for name, value in ((BAGGAGE, baggage), (TRACESTATE, tracestate)) if value]
+    return [*((n, v) for n, v in headers if n.lower() not in _CARRIERS), *rest]
+
+
+def _for_host(headers: Headers, redirect_to: str) -> Headers:
+    """Headers for the sandbox, which must not take itself for the third party."""
+    if not redirect_to:
+        return headers
+    host = urlsplit(redirect_to).netloc.rpartition("@")[2]
+    return [(n, host if n.lower() == "host" else v) for n, v in headers]
+
+
+def values(headers: Headers, name: str) -> list[str]:
+    """All values of a header."""
+    return [v for n, v in headers if n.lower() == name]
+
+
+def redirected(call: Call, query: str, base: str) -> str:
+    """The URL of a call in the sandbox at `base`; `query` without its question mark."""
+    to = urlsplit(base)
+    return urlunsplit((to.scheme, to.netloc, to.path.rstrip("/") + call.path, query, ""))
