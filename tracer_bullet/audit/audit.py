@@ -175,6 +175,16 @@ def _writes(trace: Trace, system: System, rules: AuditRules) -> Iterator[Finding
                 message=f"{span.service} was refused {operation}: nothing was written, but the bullet saw an error",
                 cure="give the guard a policy that can answer: a stub, a redirect, or rollback",
             )
+        elif decision == attributes.UNGUARDED:
+            yield _finding(
+                "unguarded-call",
+                span,
+                hop=hop,
+                operation=operation,
+                severity=Severity.GAP,
+                message=f"in {span.service} the bullet did {operation} through code that no guard stands for",
+                cure="guard it, set TRACER_BULLET_NET=deny, or ignore the rule with the reason why it is harmless",
+            )
         elif decision not in attributes.DECISIONS:
             yield _finding(
                 "unknown-decision",

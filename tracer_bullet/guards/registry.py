@@ -32,7 +32,8 @@ from tracer_bullet.context.propagator import TracerBulletPropagator
 from tracer_bullet.context.scope import Closer, Scope, live_scope
 from tracer_bullet.context.token import Verifier
 from tracer_bullet.errors import GuardError
-from tracer_bullet.guards.config import GuardConfig, Sink
+from tracer_bullet.guards import net, unguarded
+from tracer_bullet.guards.config import GuardConfig, Net, Sink
 from tracer_bullet.guards.environment import config_from_environment
 from tracer_bullet.guards.evidence import TRACER_NAME, MarkingProcessor, seal
 from tracer_bullet.guards.versions import satisfies
@@ -51,13 +52,14 @@ class Guard:
     """A guarded library: patched as soon as the service imports `module`.
 
     `versions` as in PEP 440, of `distribution` where that is not named like the module; empty
-    for the standard library, which has no version of its own. `sink`: whose policy is in force.
+    for the standard library, which has no version of its own. `sink`: whose
+    policy is in force; None: it stops no writes.
     """
 
     name: str
     module: str
     versions: str
-    sink: Sink
+    sink: Sink | None
     patch: Callable[[], None]
     unpatch: Callable[[], None]
     distribution: str = ""
@@ -151,6 +153,7 @@ class Armed:
                 return
             _armed.remove(self)
             if not _armed:
+                net.fold()
                 _unpatch_all()
                 threads.uninstall()
 
@@ -176,6 +179,8 @@ def arm(config: GuardConfig | None = None, *, tracer_provider: Any = None, **set
         if first:
             threads.install()
             _patch_all()
+        if armed.config.net is not Net.OFF:
+            net.spread(guarded_modules)
     armed.mark_spans()
     _ensure_propagator()
     return armed
@@ -199,7 +204,14 @@ def census() -> tuple[GuardState, ...]:
 def guards_in_force(config: GuardConfig) -> str:
     """The census in short, for the seal: `sqlalchemy=rollback,httpx=stub`."""
     armed = [_guards[state.name] for state in census() if state.state == "armed"]
-    return ",".join(f"{guard.name}={config.policy(guard.sink).value}" for guard in armed)
+    rows = [f"{guard.name}={config.policy(guard.sink).value if guard.sink else 'on'}" for guard in armed]
+    rows += [f"net={Net(config.net).value}", *(f"{name}=unguarded" for name in unguarded.imported())]
+    return ",".join(rows)
+
+
+def guarded_modules() -> frozenset[str]:
+    """The modules whose guards are armed."""
+    return frozenset(_guards[state.name].module for state in census() if state.state == "armed")
 
 
 def _patch_all() -> None:

@@ -27,3 +27,5 @@ STEP: Final = "tb.step"
 DECISIONS: Final = ("rolled_back", "suppressed", "shadowed", "stubbed", "forwarded", "denied", "allowed")
 # On the seal span: the guards in force, as `sqlalchemy=rollback,httpx=stub`.
 GUARDS: Final = "tb.guards"
+# What the net below the guards saw and let pass: no decision, for no guard stood there.
+UNGUARDED: Final = "unguarded"

@@ -30,6 +30,8 @@ DECISIONS: dict[str, tuple[str, Tone]] = {
     "suppressed": ("was not sent; the caller got an inferred answer", Tone.GOOD),
     "shadowed": ("went to a shadow place", Tone.GOOD),
     "stubbed": ("was answered from a template", Tone.GOOD),
+    "forwarded": ("was sent under the flag, for consumers that know it", Tone.GOOD),
+    "unguarded": ("ran in code that no guard stands for", Tone.BAD),
     "denied": ("was refused; the caller got an error", Tone.GOOD),
     "allowed": ("happened for real, as a rule allows", Tone.WARN),
 }

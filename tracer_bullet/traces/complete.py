@@ -23,6 +23,7 @@ NO_ROOT: Final = "no-root"
 SEVERAL_ROOTS: Final = "several-roots"
 MISSING_SERVER: Final = "missing-server"
 MISSING_STEP: Final = "missing-step"
+MISSING_CONSUMER: Final = "missing-consumer"
 SEAL_MISSING: Final = "seal-missing"
 SEAL_SHORT: Final = "seal-short"
 
@@ -41,6 +42,7 @@ def find_gaps(trace: Trace, system: System, steps: Collection[str]) -> tuple[Gap
         *_roots(trace),
         *_steps(trace, steps),
         *_servers(trace, system, frozenset(steps)),
+        *_consumers(trace),
         *_seals(trace),
         *_unsealed(trace, system),
     ]
@@ -119,6 +121,25 @@ def _servers(trace: Trace, system: System, steps: frozenset[str]) -> Iterator[Ga
             detail=f"{span.name!r} called {there}, which is no declared third party, and left no server span{failed}",
             span_id=span.span_id,
         )
+
+
+def _consumers(trace: Trace) -> Iterator[Gap]:
+    """A message that was sent for real under the flag must have been taken by somebody who knows the flag."""
+    for span in trace.spans:
+        if span.attributes.get(attributes.DECISION) != "forwarded":
+            continue
+        own = span.attributes.get(attributes.SCOPE)
+        if not any(
+            attributes.REFUSED in below.attributes or below.attributes.get(attributes.SCOPE, own) != own
+            for below in _below(trace, span)
+        ):
+            operation = span.attributes.get(attributes.OPERATION, span.name)
+            yield Gap(
+                rule=MISSING_CONSUMER,
+                service=span.service,
+                detail=f"{operation!r} was sent under the flag, and no consumer's request scope came of it",
+                span_id=span.span_id,
+            )
 
 
 def _is_leaf_by_nature(span: Span) -> bool:

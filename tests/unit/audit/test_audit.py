@@ -208,9 +208,11 @@ def test_allowed_writes_need_a_rule() -> None:
     assert len(audit(spans, allow=(AllowedWrite(service="ca*", operation="DELETE *"),))) == 1
 
 
-def test_a_denied_write_is_a_warning_and_an_unknown_decision_an_error() -> None:
+def test_a_denied_write_is_a_warning_what_no_guard_saw_a_gap_and_an_unknown_decision_an_error() -> None:
     (denied,) = audit(change(clean(), 8, **{"tb.guard.decision": "denied"}))
     assert (denied.rule, denied.severity) == ("denied-write", Severity.WARNING)
+    (net,) = audit(change(clean(), 8, **{"tb.guard.decision": "unguarded"}))
+    assert (net.rule, net.severity) == ("unguarded-call", Severity.GAP)
     (unknown,) = audit(change(clean(), 8, **{"tb.guard.decision": "trust-me"}))
     assert (unknown.rule, unknown.severity) == ("unknown-decision", Severity.ERROR)
 

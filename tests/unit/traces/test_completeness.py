@@ -320,3 +320,24 @@ def test_gaps_are_plain_values() -> None:
 )
 def test_where_a_client_span_went(values: dict[str, str], address: tuple[str, Any]) -> None:
     assert address_of(values) == address
+
+
+def test_a_message_sent_under_the_flag_must_reach_somebody_who_knows_it() -> None:
+    maker, scope = whole()
+    told = {"messaging__system": "kafka", "tb__guard__decision": "forwarded", "tb__guard__operation": "PUBLISH orders"}
+    message = scope.add(scope.server, SpanKind.PRODUCER, "orders send", **told)
+    scope.seal()
+    (gap,) = find_gaps(maker.trace(), SYSTEM, maker.steps)
+    assert (gap.rule, gap.service, gap.span_id) == ("missing-consumer", "shop", message.span_id)
+    assert "'PUBLISH orders'" in gap.detail
+    consumer = maker.scoped(message, "stock")
+    consumer.seal()
+    assert gaps(maker) == []
+
+
+def test_a_message_that_its_consumer_refused_has_arrived() -> None:
+    maker, scope = whole()
+    message = scope.add(scope.server, SpanKind.PRODUCER, messaging__system="kafka", tb__guard__decision="forwarded")
+    scope.seal()
+    maker.add(message, SpanKind.CONSUMER, "stock", tb__refused="expired")
+    assert gaps(maker) == []
