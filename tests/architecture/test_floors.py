@@ -48,7 +48,7 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "errors": set(),
     "model": set(),
     "context": {"opentelemetry", "jwt", "cryptography", "wrapt"},
-    "guards": {"opentelemetry", "wrapt", "sqlglot", "sqlalchemy", "httpx", "httpcore", "starlette", "flask"},
+    "guards": {"opentelemetry", "wrapt", "sqlglot", "sqlalchemy", "httpx", "httpcore", "starlette", "flask", "openfeature"},
     "workspace": {"pydantic", "pydantic_core", "yaml"},
     "scenario": {"httpx", "jsonpath_ng"},
     "traces": {"opentelemetry", "google", "pyarrow", "uvicorn", "httpx"},

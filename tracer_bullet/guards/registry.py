@@ -30,7 +30,7 @@ from tracer_bullet.context.carriers import Claim
 from tracer_bullet.context.decide import Admission, decide
 from tracer_bullet.context.propagator import TracerBulletPropagator
 from tracer_bullet.context.scope import Closer, Scope, live_scope
-from tracer_bullet.context.token import Verifier
+from tracer_bullet.context.token import Refusal, TokenClaims, Verifier
 from tracer_bullet.errors import GuardError
 from tracer_bullet.guards import net, unguarded
 from tracer_bullet.guards.config import GuardConfig, Net, Sink
@@ -43,6 +43,7 @@ _log = logging.getLogger(__name__)
 _GUARD_MODULES = (
     "tracer_bullet.guards.sqlalchemy",
     "tracer_bullet.guards.httpx",
+    "tracer_bullet.guards.openfeature",
 )
 DISABLED_VARIABLE = "TRACER_BULLET_DISABLED"
 
@@ -106,7 +107,21 @@ class Armed:
         """Decide on one request."""
         if claim is None:
             return decide(None, None)
-        return decide(claim, self._verifier.verify, disabled=is_disabled(), unarmed=self.problem)
+        return decide(claim, self._verify(claim), disabled=is_disabled(), unarmed=self.problem)
+
+    def _verify(self, claim: Claim) -> Callable[[str], TokenClaims | Refusal]:
+        """The token first: what an unproven request says of itself is nothing to ask the owner's switch about."""
+
+        def verify(token: str) -> TokenClaims | Refusal:
+            found = self._verifier.verify(token)
+            if isinstance(found, Refusal):
+                return found
+            from tracer_bullet.guards.openfeature import switched_off  # noqa: PLC0415  # it imports Guard from here
+
+            why = switched_off(self.config.service, claim)
+            return Refusal("disabled", why) if why else found
+
+        return verify
 
     def mark_spans(self) -> None:
         """Have spans marked, as soon as there is an SDK to ask."""

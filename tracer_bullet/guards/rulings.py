@@ -12,6 +12,7 @@ from opentelemetry import trace
 from tracer_bullet.context.scope import Scope
 from tracer_bullet.guards.config import Policy, Rule, Sink
 from tracer_bullet.guards.evidence import span_parent, write_attributes
+from tracer_bullet.guards.openfeature import POLICY_FLAG, policy_override
 from tracer_bullet.guards.policy import Ruling, WriteRefused, find_rule
 from tracer_bullet.guards.registry import Armed
 
@@ -54,10 +55,12 @@ def rule_on(scope: Scope, sink: Sink, operation: str, count: int = 1) -> Ruling:
     `operation` is what the trace will say, without values: `SET cart`, `POST payments.example/charges`.
     """
     config = owner(scope).config
-    rule = find_rule(config, sink, operation)
-    policy = config.policy(sink) if rule is None else Policy(rule.policy)
+    override = policy_override(scope, config.service, sink, operation)
+    rule = find_rule(config, sink, operation) if override is None else None
+    policy = override or (config.policy(sink) if rule is None else Policy(rule.policy))
     if policy is Policy.DENY:
-        return Ruling(policy, f"the policy for {sink.value} is deny")
+        whose = f"the policy for {sink.value}" if override is None else f"the flag {POLICY_FLAG}"
+        return Ruling(policy, f"{whose} is deny")
     if policy is Policy.ALLOW and rule is not None and not _quotas.take(scope.context.run_id, rule, count):
         return Ruling(policy, f"the quota of {rule.quota} a run for {rule.operation} is used up")
     return Ruling(policy)

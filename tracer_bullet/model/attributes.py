@@ -29,3 +29,5 @@ DECISIONS: Final = ("rolled_back", "suppressed", "shadowed", "stubbed", "forward
 GUARDS: Final = "tb.guards"
 # What the net below the guards saw and let pass: no decision, for no guard stood there.
 UNGUARDED: Final = "unguarded"
+# Feature flags evaluated under a span, as `key=variant,key=variant`.
+FLAGS: Final = "tb.flags"
