@@ -45,7 +45,7 @@ from tracer_bullet.context.carriers import (
     write_tracestate,
 )
 from tracer_bullet.context.scope import Scope, inherited_scope
-from tracer_bullet.model import Context
+from tracer_bullet.model import Context, RequestType
 
 _RAW_MEMBERS = create_key("tracer-bullet-baggage")
 _FORWARDED = create_key("tracer-bullet-forwarded")
@@ -119,7 +119,7 @@ def write_carriers(
 
 def _bullet_of(scope: Scope | None, context: OtelContext) -> Context | None:
     if scope is not None:
-        return scope.context if scope.live else None
+        return scope.context if scope.live and scope.context.request_type is RequestType.TRACE else None
     forwarded = get_value(_FORWARDED, context)
     return forwarded if isinstance(forwarded, Context) else None
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
-from tracer_bullet.model import Context
+from tracer_bullet.model import Context, RequestType
 
 DEFAULT_LINGER_S = 5.0
 
@@ -39,7 +39,11 @@ class Closer(Protocol):
 
 
 class Scope:
-    """One bullet's request in one service. Made by inbound guards; `owner` is the guard that made it."""
+    """One bullet's request in one service. Made by inbound guards; `owner` is the guard that made it.
+
+    A context whose request type is STANDARD is a tester's request without the flag (guards/testers.py):
+    guards refuse its writes, and nothing else of it is a bullet's.
+    """
 
     __slots__ = (
         "_clock_s",
@@ -156,12 +160,12 @@ def inherited_scope() -> Scope | None:
 def current() -> Context | None:
     """The bullet's context when the running code belongs to one, else None."""
     scope = live_scope()
-    return None if scope is None else scope.context
+    return scope.context if scope is not None and scope.context.request_type is RequestType.TRACE else None
 
 
 def is_trace() -> bool:
     """Whether the running code belongs to a tracer bullet."""
-    return live_scope() is not None
+    return current() is not None
 
 
 def stale_contexts() -> int:
@@ -177,6 +181,11 @@ def entered(scope: Scope | None) -> Iterator[None]:
         yield
     finally:
         _CURRENT.reset(token)
+
+
+def switch(scope: Scope | None) -> None:
+    """Make `scope` that of the running context from here on, with no end: for consumers that are asked for messages."""
+    _CURRENT.set(scope)
 
 
 def _count_stale() -> None:

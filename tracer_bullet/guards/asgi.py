@@ -24,6 +24,7 @@ from tracer_bullet.guards.inbound import (
     untangled,
 )
 from tracer_bullet.guards.registry import Armed, default
+from tracer_bullet.guards.testers import tester_scope
 from tracer_bullet.model import FlagState
 
 AsgiScope = MutableMapping[str, Any]
@@ -31,6 +32,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiApp = Callable[[AsgiScope, Receive, Send], Awaitable[None]]
 
+_TESTED = "tracer_bullet.tested"
 _NAMES = {name.encode(): name for name in (BAGGAGE, TRACESTATE, HEADER)}
 
 
@@ -55,14 +57,16 @@ async def serve(app: AsgiApp, armed: Armed | None, scope: AsgiScope, receive: Re
         await app(scope, receive, send)
         return
     claim = read_asgi_claim(scope["headers"])
+    armed = armed or default()
     if claim is None:
-        if inherited_scope() is None:  # every customer's request, but for what asyncio did
+        if armed is not None and armed.config.testers and _TESTED not in scope:
+            await _serve_tester(app, armed, scope, receive, send)
+        elif inherited_scope() is None or _TESTED in scope:  # every customer's request, but for what asyncio did
             await app(scope, receive, send)
         else:
             with untangled(first(_headers(scope), "traceparent")):
                 await app(scope, receive, send)
         return
-    armed = armed or default()
     admission = armed.admit(claim) if armed is not None else decide(claim, None)
     traceparent = first(_headers(scope), "traceparent")
     if admission.state is not FlagState.VALID or armed is None:
@@ -73,6 +77,21 @@ async def serve(app: AsgiApp, armed: Armed | None, scope: AsgiScope, receive: Re
     else:
         with untangled(traceparent):
             await _serve_bullet(app, armed, admission, scope, receive, send)
+
+
+async def _serve_tester(app: AsgiApp, armed: Armed, scope: AsgiScope, receive: Receive, send: Send) -> None:
+    """A request without the flag, in a service that has tester accounts: anybody's, or a tester's."""
+    scope[_TESTED] = True  # applications mounted in this one need not look again
+    headers = _headers(scope)
+    tester = tester_scope(armed, headers.get(BAGGAGE, ()))
+    closers: Sequence[Closer] = ()
+    try:
+        with untangled(first(headers, "traceparent")), entered(tester):
+            await app(scope, receive, send)
+    finally:
+        if tester is not None:
+            closers = tester.end()
+            await asyncio.shield(asyncio.ensure_future(_release(armed, tester, closers)))
 
 
 def read_asgi_claim(headers: Iterable[tuple[bytes, bytes]]) -> Claim | None:

@@ -1,7 +1,9 @@
 """What the guards of HTTP clients share: who a call goes to, what becomes of it, and its headers.
 
 Calls into the system keep or get the flag; third parties never see it. Safe calls to them
-(RFC 9110, section 9.2.1) pass, unless a rule denies or counts them.
+(RFC 9110, section 9.2.1) pass, unless a rule denies or counts them. Guards call this once a
+hop, with the address that the hop is for: not the proxy's, and anew for each redirect that a
+client follows.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
+from opentelemetry import context as otel_context
 from opentelemetry import propagate
 
 from tracer_bullet.context.carriers import (
@@ -23,21 +26,30 @@ from tracer_bullet.context.carriers import (
     write_tracestate,
 )
 from tracer_bullet.context.scope import Scope
+from tracer_bullet.guards.below import is_below
 from tracer_bullet.guards.config import Sink
 from tracer_bullet.guards.evidence import write_attributes
 from tracer_bullet.guards.policy import SAFE_METHODS, EgressAction, WriteRefused, egress_action, find_rule, is_inside
 from tracer_bullet.guards.rulings import client_span, owner, rule_on
+from tracer_bullet.guards.testers import is_tester
 
 Headers = list[tuple[str, str]]
 """Name and value, in order, names in any letter case; several of one name are legal."""
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 _CARRIERS = frozenset({BAGGAGE, TRACESTATE, HEADER})
+# What exporters post to: OTLP's default paths and Zipkin's.
+_TELEMETRY_PATHS = ("/v1/traces", "/v1/metrics", "/v1/logs", "/api/v2/spans")
+# The SDK sets it around exports; other versions of the API may lack the name.
+_EXPORTING = getattr(otel_context, "_SUPPRESS_INSTRUMENTATION_KEY", "suppress_instrumentation")
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An HTTP call about to be sent. `path` has no query; `port` is None when the URL has none."""
+    """An HTTP call about to be sent: `host` without brackets, `port` None where the URL has none, `path` without query.
+
+    `method` of a call that asks for another protocol is that protocol's name (see `method_of`).
+    """
 
     method: str
     scheme: str
@@ -47,8 +59,10 @@ class Call:
 
     @property
     def url(self) -> str:
-        """Without query, as stubs are matched."""
-        return f"{self.scheme}://{self.host}{'' if self.port is None else f':{self.port}'}{self.path}"
+        """Without query and without a default port, as stubs are matched."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        port = "" if self.port in (None, DEFAULT_PORTS.get(self.scheme)) else f":{self.port}"
+        return f"{self.scheme}://{host}{port}{self.path}"
 
     @property
     def operation(self) -> str:
@@ -71,12 +85,17 @@ class Verdict:
 
 
 @contextmanager
-def guarded(scope: Scope, call: Call) -> Iterator[Verdict]:
+def guarded(scope: Scope, call: Call, *, judged: bool = False) -> Iterator[Verdict]:
     """Judge a bullet's call and keep its client span open while it runs.
 
-    Raises WriteRefused, recorded on that span, when it must not be sent.
+    `judged`: a guard above has ruled on it, so that only its headers are seen to. Raises
+    WriteRefused, recorded on that span, when it must not be sent.
     """
     inside = is_inside(call.host, call.effective_port, owner(scope).config.system_hosts)
+    judged = judged or is_below()
+    if is_telemetry(call) or (judged and not inside):
+        yield Verdict(EgressAction(), without_flag)  # no span: an exporter that makes spans never ends
+        return
     action = EgressAction() if inside else _judge(scope, call)
     about = {
         "http.request.method": call.method,
@@ -94,9 +113,20 @@ def guarded(scope: Scope, call: Call) -> Iterator[Verdict]:
             yield Verdict(action, lambda headers: _for_host(without_flag(headers), action.redirect_to))
 
 
+def is_telemetry(call: Call) -> bool:
+    """Whether this is OpenTelemetry's SDK sending spans, metrics or logs: what a bullet leaves must get out."""
+    return call.method == "POST" and call.path.endswith(_TELEMETRY_PATHS) and bool(otel_context.get_value(_EXPORTING))
+
+
+def method_of(method: str, headers: Headers) -> str:
+    """The method to judge a call by: a GET that becomes a `WEBSOCKET` can carry any write."""
+    upgrade = next(iter(values(headers, "upgrade")), "")
+    return upgrade.partition(",")[0].strip().upper() or method.upper()
+
+
 def _judge(scope: Scope, call: Call) -> EgressAction:
     config = owner(scope).config
-    if call.method.upper() in SAFE_METHODS:
+    if call.method in SAFE_METHODS:
         if find_rule(config, Sink.EGRESS, call.operation) is None:
             return EgressAction()
         refuse = rule_on(scope, Sink.EGRESS, call.operation).refuse
@@ -106,6 +136,8 @@ def _judge(scope: Scope, call: Call) -> EgressAction:
 
 def with_flag(headers: Headers, scope: Scope) -> Headers:
     """Headers with all three carriers and a trace context, whatever instrumentation did or did not write."""
+    if is_tester(scope):
+        return headers
     names = {name.lower() for name, _ in headers}
     if "traceparent" not in names:
         fields: dict[str, str] = {}

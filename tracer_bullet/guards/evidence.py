@@ -13,7 +13,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from tracer_bullet.context.scope import Scope, live_scope
-from tracer_bullet.model import attributes
+from tracer_bullet.model import RequestType, attributes
 
 TRACER_NAME = "tracer_bullet.guards"
 
@@ -38,6 +38,8 @@ class MarkingProcessor:
         """Set the attributes; nothing on STANDARD requests."""
         scope = live_scope()
         if scope is None or getattr(span, "name", "") == attributes.SEAL_SPAN_NAME:
+            return
+        if scope.context.request_type is RequestType.STANDARD:  # a tester's request, which is no bullet
             return
         mark_span(span, scope)
 

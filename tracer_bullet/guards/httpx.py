@@ -12,7 +12,7 @@ from typing import Any
 
 from tracer_bullet.context.scope import Scope, live_scope
 from tracer_bullet.guards.config import Sink, Stub
-from tracer_bullet.guards.egress import Call, guarded, redirected
+from tracer_bullet.guards.egress import Call, guarded, method_of, redirected
 from tracer_bullet.guards.patching import Patch, unwrap, wrap
 from tracer_bullet.guards.registry import Guard
 
@@ -59,14 +59,15 @@ def _guarded(scope: Scope, request: Any) -> Iterator[Any]:
 
     url = request.url
     path, _, query = url.target.decode("latin-1").partition("?")
-    call = Call(request.method.decode("ascii"), url.scheme.decode(), url.host.decode("ascii"), url.port, path)
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers]
+    method = method_of(request.method.decode("ascii"), headers)
+    call = Call(method, url.scheme.decode(), url.host.decode("ascii").strip("[]"), url.port, path)
     with guarded(scope, call) as verdict:
         if verdict.action.stub is not None:
             yield _answer(verdict.action.stub)
             return
         if verdict.action.redirect_to:
             request.url = httpcore.URL(redirected(call, query, verdict.action.redirect_to))
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers]
         request.headers = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in verdict.rewrite(headers)]
         yield None
 

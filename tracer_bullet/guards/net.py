@@ -11,17 +11,20 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import PurePath
 from typing import Any, Final
 
 from opentelemetry import trace
 
 from tracer_bullet.context.scope import Scope, live_scope
+from tracer_bullet.guards.below import is_below
 from tracer_bullet.guards.config import Net, Policy
 from tracer_bullet.guards.evidence import span_parent
 from tracer_bullet.guards.policy import DECISIONS, WriteRefused
-from tracer_bullet.model import attributes
+from tracer_bullet.model import RequestType, attributes
 
 Describe = Callable[[tuple[Any, ...]], str]
 """From an audit event's arguments: what the trace says of it, without values; empty when it is harmless."""
@@ -114,6 +117,9 @@ _EVENTS: Final[dict[str, Describe]] = {
 }
 
 
+_COVERED: ContextVar[bool] = ContextVar("tracer_bullet_covered", default=False)
+
+
 class _Net:
     """The hook's state. A hook cannot be taken out again, so it is switched by `watching`."""
 
@@ -136,7 +142,7 @@ class _Net:
         if describe is None or not self.watching:
             return
         scope = live_scope()
-        if scope is None or getattr(self._busy, "now", False):
+        if scope is None or _COVERED.get() or is_below() or getattr(self._busy, "now", False):
             return
         self._busy.now = True  # what the report itself does must not be reported
         try:
@@ -158,6 +164,16 @@ def spread(guarded: Callable[[], frozenset[str]]) -> None:
 def fold() -> None:
     """Switch the net off."""
     _net.watching = False
+
+
+@contextmanager
+def covered() -> Iterator[None]:
+    """Run the block as a guard's: what it starts is ruled on already, also in tasks of its own (happy eyeballs)."""
+    token = _COVERED.set(True)
+    try:
+        yield
+    finally:
+        _COVERED.reset(token)
 
 
 def blind_spots() -> tuple[str, ...]:
@@ -186,6 +202,8 @@ def _report(scope: Scope, operation: str) -> None:
     if armed.config.net is Net.OFF:
         return
     refused = armed.config.net is Net.DENY
+    if scope.context.request_type is RequestType.STANDARD and not refused:
+        return  # a tester's request is on no bullet's trace
     told: set[str] = scope.state.setdefault(_KEY, set())
     if operation not in told:
         told.add(operation)

@@ -37,12 +37,16 @@ from tracer_bullet.guards.config import GuardConfig, Net, Sink
 from tracer_bullet.guards.environment import config_from_environment
 from tracer_bullet.guards.evidence import TRACER_NAME, MarkingProcessor, seal
 from tracer_bullet.guards.versions import satisfies
+from tracer_bullet.model import RequestType
 
 _log = logging.getLogger(__name__)
 # One module a guarded library, each with a GUARD.
 _GUARD_MODULES = (
     "tracer_bullet.guards.sqlalchemy",
     "tracer_bullet.guards.httpx",
+    "tracer_bullet.guards.http_client",
+    "tracer_bullet.guards.urllib3",
+    "tracer_bullet.guards.aiohttp",
     "tracer_bullet.guards.openfeature",
 )
 DISABLED_VARIABLE = "TRACER_BULLET_DISABLED"
@@ -138,7 +142,8 @@ class Armed:
             yield closers
         finally:
             closers.extend(scope.end())
-            seal(self.tracer, scope, parent, guards_in_force(self.config))
+            if scope.context.request_type is RequestType.TRACE:
+                seal(self.tracer, scope, parent, guards_in_force(self.config))
 
     def answered(self, scope: Scope) -> None:
         """To be called before the last byte of an answer goes out; see `late`."""

@@ -12,9 +12,11 @@ from opentelemetry import trace
 from tracer_bullet.context.scope import Scope
 from tracer_bullet.guards.config import Policy, Rule, Sink
 from tracer_bullet.guards.evidence import span_parent, write_attributes
+from tracer_bullet.guards.net import covered
 from tracer_bullet.guards.openfeature import POLICY_FLAG, policy_override
 from tracer_bullet.guards.policy import Ruling, WriteRefused, find_rule
 from tracer_bullet.guards.registry import Armed
+from tracer_bullet.guards.testers import is_tester
 
 _RUNS_KEPT = 64
 
@@ -54,6 +56,8 @@ def rule_on(scope: Scope, sink: Sink, operation: str, count: int = 1) -> Ruling:
 
     `operation` is what the trace will say, without values: `SET cart`, `POST payments.example/charges`.
     """
+    if is_tester(scope):
+        return Ruling(Policy.DENY, "the request is a tester account's and came without the flag")
     config = owner(scope).config
     override = policy_override(scope, config.service, sink, operation)
     rule = find_rule(config, sink, operation) if override is None else None
@@ -107,11 +111,13 @@ def client_span(
     span = theirs if theirs is not None else _current_span(kind)
     if span is not None and span.is_recording():
         span.set_attributes(dict(evidence))
-        yield
+        with covered():
+            yield
         return
-    with owner(scope).tracer.start_as_current_span(
+    own = owner(scope).tracer.start_as_current_span(
         name, context=span_parent(scope), kind=kind, attributes={**about, **evidence}
-    ):
+    )
+    with own, covered():
         yield
 
 

@@ -22,10 +22,12 @@ from tracer_bullet.guards.inbound import (
     untangled,
 )
 from tracer_bullet.guards.registry import Armed, default
+from tracer_bullet.guards.testers import tester_scope
 from tracer_bullet.model import FlagState
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Any]
+_TESTED = "tracer_bullet.tested"
 WsgiApp = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
@@ -47,9 +49,9 @@ class GuardMiddleware:
 def serve(app: WsgiApp, armed: Armed | None, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """Run one WSGI request of `app` under the guard."""
     claim = read_wsgi_claim(environ)
-    if claim is None:
-        return _serve_standard(app, environ, start_response)
     armed = armed or default()
+    if claim is None:
+        return _serve_standard(app, armed, environ, start_response)
     admission = armed.admit(claim) if armed is not None else decide(claim, None)
     traceparent = environ.get("HTTP_TRACEPARENT", "")
     if admission.state is not FlagState.VALID or armed is None:
@@ -73,8 +75,17 @@ def read_wsgi_claim(environ: Environ) -> Claim | None:
     return read_claim(baggage, tracestate, header)
 
 
-def _serve_standard(app: WsgiApp, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-    if inherited_scope() is None:
+def _serve_standard(
+    app: WsgiApp, armed: Armed | None, environ: Environ, start_response: StartResponse
+) -> Iterable[bytes]:
+    nested = _TESTED in environ
+    if armed is not None and armed.config.testers and not nested:
+        environ[_TESTED] = True  # applications mounted in this one need not look again
+        tester = tester_scope(armed, [environ.get("HTTP_BAGGAGE", "")])
+        if tester is not None:
+            with untangled(environ.get("HTTP_TRACEPARENT", "")):
+                return _Body(app, armed, tester, None, environ, start_response)
+    if inherited_scope() is None or nested:
         return app(environ, start_response)
     with untangled(environ.get("HTTP_TRACEPARENT", "")):
         return app(environ, start_response)
