@@ -85,7 +85,9 @@ def firing_range(workspace: Path, tmp_path: Path) -> Callable[..., Any]:
     return start
 
 
-def run_cli(*arguments: str, cwd: Path | None = None, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+def run_cli(
+    *arguments: str, cwd: Path | None = None, timeout_s: float = 120, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """The command line as a user runs it: output and exit code."""
     return subprocess.run(
         [sys.executable, "-m", "tracer_bullet", *arguments],
@@ -94,5 +96,5 @@ def run_cli(*arguments: str, cwd: Path | None = None, timeout_s: float = 120) ->
         text=True,
         timeout=timeout_s,
         check=False,
-        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "100"},
+        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "100", **(env or {})},
     )

@@ -15,6 +15,7 @@ from tracer_bullet.errors import ExitCode
 from tracer_bullet.model import Severity
 from tracer_bullet.model.codec import encode
 from tracer_bullet.runs import Diagnosis, diagnose, prepare_fire
+from tracer_bullet.runs.doctor import Hop
 
 
 @click.command("doctor")
@@ -34,6 +35,15 @@ def command(scenario: Path, target: str | None, variables: tuple[str, ...], *, a
     return int(ExitCode.FAILED if failed else ExitCode.INCONCLUSIVE)
 
 
+def _warnings(hop: Hop) -> list[str]:
+    """What the guards of a service say that they do not cover."""
+    rows = dict(row.partition("=")[::2] for row in hop.guards)
+    unguarded = [name for name, policy in rows.items() if policy == "unguarded"]
+    blind = [name for name, policy in rows.items() if policy == "blind"]
+    texts = [f"no guard stands for {', '.join(unguarded)}, which it has imported"] if unguarded else []
+    return texts + ([f"the net cannot see what {', '.join(blind)} does"] if blind else [])
+
+
 def _text(found: Diagnosis) -> str:
     rows = [f"trace {found.trace_id}", ""]
     rows += [f"  answer  {step}: {status}" for step, status in found.answers]
@@ -43,6 +53,8 @@ def _text(found: Diagnosis) -> str:
         carriers = ", ".join(hop.carriers) or "-"
         name = f"{hop.caller} → {hop.service}"
         rows.append(f"  {name:<34} {hop.spans:>5}  {flag:<9} {carriers:<28} {', '.join(hop.guards) or '-'}")
+    for hop in found.hops:
+        rows += [f"    {hop.service}: {text}" for text in _warnings(hop)]
     if not found.hops:
         rows.append("  no span came back: see whether the services export to the trace source of tracer-bullet.yaml")
     rows.append("")

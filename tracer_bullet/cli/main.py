@@ -18,9 +18,12 @@ COMMANDS = {
     "fire": "Fire a scenario's bullets and judge them.",
     "doctor": "Fire one bullet and show what arrives at each hop.",
     "sim": "Run a simulated system.",
+    "guards": "Show how a service is guarded.",
     "keys": "Make the key pair that signs bullets.",
     "graph": "Print a run's dependency graph.",
     "report": "Show a run's report again.",
+    "envoy": "Write an Envoy configuration that guards a service from outside.",
+    "conformance": "Run the wire protocol against a service in any language.",
 }
 
 

@@ -42,7 +42,7 @@ _HELPERS: Final = frozenset(
         "requests_toolbelt", "s3transfer", "sniffio", "tenacity", "urllib3", "vine", "wrapt",
     }
 )  # fmt: skip
-_BLIND: Final = {
+BLIND: Final = {
     "uvloop": "uvloop (its sockets raise no audit events)",
     "psycopg_binary": "psycopg (libpq's sockets)",
     "psycopg_c": "psycopg (libpq's sockets)",
@@ -177,8 +177,8 @@ def covered() -> Iterator[None]:
 
 
 def blind_spots() -> tuple[str, ...]:
-    """What was imported in this process whose writes the net cannot see; a guard may stand for it all the same."""
-    return tuple(sorted({text for module, text in _BLIND.items() if module in sys.modules}))
+    """Modules imported in this process whose writes the net cannot see; a guard may stand for them all the same."""
+    return tuple(name for name in BLIND if name in sys.modules)
 
 
 def _is_guarded(frame: Any, guarded: frozenset[str]) -> bool:

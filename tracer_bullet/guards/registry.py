@@ -43,11 +43,17 @@ _log = logging.getLogger(__name__)
 # One module a guarded library, each with a GUARD.
 _GUARD_MODULES = (
     "tracer_bullet.guards.sqlalchemy",
+    "tracer_bullet.guards.django",
     "tracer_bullet.guards.httpx",
     "tracer_bullet.guards.http_client",
     "tracer_bullet.guards.urllib3",
     "tracer_bullet.guards.aiohttp",
+    "tracer_bullet.guards.smtplib",
+    "tracer_bullet.guards.grpc",
+    "tracer_bullet.guards.aio_pika",
+    "tracer_bullet.guards.pika",
     "tracer_bullet.guards.openfeature",
+    "tracer_bullet.guards.redis",
 )
 DISABLED_VARIABLE = "TRACER_BULLET_DISABLED"
 
@@ -226,7 +232,13 @@ def guards_in_force(config: GuardConfig) -> str:
     armed = [_guards[state.name] for state in census() if state.state == "armed"]
     rows = [f"{guard.name}={config.policy(guard.sink).value if guard.sink else 'on'}" for guard in armed]
     rows += [f"net={Net(config.net).value}", *(f"{name}=unguarded" for name in unguarded.imported())]
+    rows += [f"{name}=blind" for name in net.blind_spots() if name not in guarded_modules()]
     return ",".join(rows)
+
+
+def guard_modules() -> tuple[str, ...]:
+    """Every guard's module of ours, imported or not."""
+    return _GUARD_MODULES
 
 
 def guarded_modules() -> frozenset[str]:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field
 
 from tracer_bullet.errors import UsageError
 from tracer_bullet.model import System
+from tracer_bullet.workspace.guards import GuardsSpec
 from tracer_bullet.workspace.load import Document, Located, Spec, load_located
 from tracer_bullet.workspace.mistakes import suggest
 
@@ -121,6 +122,8 @@ class Settings(Document):
     )
     """Where the spans of bullets come from."""
     keys: KeysSpec = KeysSpec()
+    guards: dict[str, GuardsSpec] = Field(default_factory=dict)
+    """Service → its guards' configuration; `*` for every service. Services read it through TRACER_BULLET_CONFIG."""
     issuer: str = Field(default="tracer-bullet", min_length=1)
     """`iss` claim of tokens."""
 
