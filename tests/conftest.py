@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -24,6 +26,30 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large],
 )
 hypothesis.settings.load_profile("here")
+
+
+NO_SKIPS = "TRACER_BULLET_NO_SKIPS"
+
+
+def _skipped(terminal: Any) -> list[str]:
+    """Each reason why something was skipped, once, with how many tests it cost."""
+    reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in terminal.stats.get("skipped", ()))
+    return [f"{count} × {reason}" for reason, count in sorted(reasons.items())]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The closing line names what did not run."""
+    skipped = _skipped(terminalreporter)
+    terminalreporter.write_line(f"not run here: {'; '.join(skipped) if skipped else 'nothing'}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where everything must run, a skip is a failure."""
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get(NO_SKIPS, "") not in ("", "0") and terminal is not None and _skipped(terminal):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(scope="session")
