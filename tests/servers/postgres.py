@@ -24,7 +24,7 @@ _SETTINGS = {
     "max_prepared_transactions": "4",
     "fsync": "off",  # nothing here outlives a crash
     "full_page_writes": "off",
-    "synchronous_commit": "off",
+    "synchronous_commit": "on",  # tests restart it as a crash would
 }
 
 
@@ -40,6 +40,7 @@ class PostgresServer:
         self._binaries = _find_binaries()
         self._user = _server_user()
         self._folder = Path()
+        self._options = ""
         self._numbers = itertools.count(1)
 
     def __enter__(self) -> Self:
@@ -59,6 +60,11 @@ class PostgresServer:
     ) -> None:
         self._pg_ctl("stop", "-m", "immediate")
         shutil.rmtree(self._folder)
+
+    def restart(self) -> None:
+        """End it as a crash would, and start it again at the same port."""
+        log = str(self._folder / "log")
+        self._pg_ctl("restart", "-m", "immediate", "-w", "-l", log, "-o", self._options)
 
     def url(self, database: str = "postgres") -> str:
         """A URL without a driver, `postgresql://…`, as libpq takes it."""
@@ -80,8 +86,8 @@ class PostgresServer:
         self._run("initdb", "--username", _USER, "--auth", "trust", "--encoding", "UTF8", "--locale", "C", "--no-sync")
         self.port = _free_port()
         settings = {**_SETTINGS, "port": str(self.port), "unix_socket_directories": str(self._folder)}
-        options = " ".join(f"-c {name}={value}" for name, value in settings.items())
-        self._pg_ctl("start", "-w", "-l", str(self._folder / "log"), "-o", options)
+        self._options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+        self._pg_ctl("start", "-w", "-l", str(self._folder / "log"), "-o", self._options)
 
     def _pg_ctl(self, *arguments: str) -> None:
         self._run("pg_ctl", *arguments)
