@@ -34,7 +34,8 @@ import base64, json, sys
 from tracer_bullet.guards import arm, asgi, census, wsgi
 key = {"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": base64.urlsafe_b64encode(bytes(32)).decode().rstrip("=")}
 armed = arm(service="cart", keys=json.dumps({"keys": [key]}))
-assert {g.state for g in census()} == {"waiting"}, census()
+armed_already = [g.name for g in census() if g.state != "waiting" and g.version]  # the standard library's have none
+assert armed_already == [], census()
 assert armed.problem == ""
 print(*sys.modules, sep="\\n")
 """

@@ -40,6 +40,7 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 _CARRIERS = frozenset({BAGGAGE, TRACESTATE, HEADER})
 # What exporters post to: OTLP's default paths and Zipkin's.
 _TELEMETRY_PATHS = ("/v1/traces", "/v1/metrics", "/v1/logs", "/api/v2/spans")
+_METADATA_HOSTS = ("169.254.169.254", "fd00:ec2::254")
 # The SDK sets it around exports; other versions of the API may lack the name.
 _EXPORTING = getattr(otel_context, "_SUPPRESS_INSTRUMENTATION_KEY", "suppress_instrumentation")
 
@@ -93,7 +94,7 @@ def guarded(scope: Scope, call: Call, *, judged: bool = False) -> Iterator[Verdi
     """
     inside = is_inside(call.host, call.effective_port, owner(scope).config.system_hosts)
     judged = judged or is_below()
-    if is_telemetry(call) or (judged and not inside):
+    if is_plumbing(call) or (judged and not inside):
         yield Verdict(EgressAction(), without_flag)  # no span: an exporter that makes spans never ends
         return
     action = EgressAction() if inside else _judge(scope, call)
@@ -113,9 +114,12 @@ def guarded(scope: Scope, call: Call, *, judged: bool = False) -> Iterator[Verdi
             yield Verdict(action, lambda headers: _for_host(without_flag(headers), action.redirect_to))
 
 
-def is_telemetry(call: Call) -> bool:
-    """Whether this is OpenTelemetry's SDK sending spans, metrics or logs: what a bullet leaves must get out."""
-    return call.method == "POST" and call.path.endswith(_TELEMETRY_PATHS) and bool(otel_context.get_value(_EXPORTING))
+def is_plumbing(call: Call) -> bool:
+    """Whether this is no call of the application's: OpenTelemetry's SDK sending spans, metrics or logs, which must get
+    out for a bullet to be proved, or an AWS library asking the machine that it runs on for a session."""
+    if call.method == "POST" and call.path.endswith(_TELEMETRY_PATHS):
+        return bool(otel_context.get_value(_EXPORTING))
+    return call.method == "PUT" and call.host in _METADATA_HOSTS and call.path == "/latest/api/token"
 
 
 def method_of(method: str, headers: Headers) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tracer_bullet.context.scope import Scope, live_scope
+from tracer_bullet.guards.canned import answer_headers
 from tracer_bullet.guards.config import Sink, Stub
 from tracer_bullet.guards.egress import Call, guarded, method_of, redirected
 from tracer_bullet.guards.patching import Patch, unwrap, wrap
@@ -43,11 +44,14 @@ def _handle(wrapped: Callable[..., Any], _pool: Any, args: Any, kwargs: Any) -> 
         return wrapped(request) if answer is None else answer
 
 
-async def _handle_async(wrapped: Callable[..., Any], _pool: Any, args: Any, kwargs: Any) -> Any:
+def _handle_async(wrapped: Callable[..., Any], _pool: Any, args: Any, kwargs: Any) -> Any:
     scope = live_scope()
     if scope is None:
-        return await wrapped(*args, **kwargs)
-    request = args[0] if args else kwargs["request"]
+        return wrapped(*args, **kwargs)  # a coroutine, as _judge_async's is
+    return _judge_async(scope, wrapped, args[0] if args else kwargs["request"])
+
+
+async def _judge_async(scope: Scope, wrapped: Callable[..., Any], request: Any) -> Any:
     with _guarded(scope, request) as answer:
         return await wrapped(request) if answer is None else answer
 
@@ -75,8 +79,5 @@ def _guarded(scope: Scope, request: Any) -> Iterator[Any]:
 def _answer(stub: Stub) -> Any:
     import httpcore  # noqa: PLC0415
 
-    content, kind = stub.content
-    headers = [(b"content-type", kind.encode()), (b"content-length", str(len(content)).encode())]
-    own = [(k.encode(), v.encode()) for k, v in stub.headers]
-    kept = [h for h in headers if h[0] not in {k.lower() for k, _ in own}]
-    return httpcore.Response(stub.status, headers=[*kept, *own], content=content)
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in answer_headers(stub)]
+    return httpcore.Response(stub.status, headers=headers, content=stub.content[0])

@@ -1,0 +1,158 @@
+"""Guard for mail sent with the standard library's smtplib: SMTP, SMTP over TLS and LMTP.
+
+`noop`: the session is real (greeting, STARTTLS, login, QUIT), and nothing of a message is
+sent, not even its envelope. An envelope that is given step by step is held back until
+`data()`, where the whole message is judged. A raw `DATA` command is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from email.utils import parseaddr
+from typing import Any, Final
+
+from tracer_bullet.context.scope import Scope, live_scope
+from tracer_bullet.guards.below import is_below
+from tracer_bullet.guards.config import Policy, Sink
+from tracer_bullet.guards.patching import Patch, unwrap, wrap
+from tracer_bullet.guards.policy import Ruling, find_rule
+from tracer_bullet.guards.registry import Guard
+from tracer_bullet.guards.rulings import owner, rule_on, write_span
+
+_JUDGED: Final = "_tracer_bullet_judged"
+_HELD: Final = "_tracer_bullet_held"
+_OK: Final = (250, b"OK")
+# What makes a server take a message; the envelope before it has no effect by itself.
+_RAW = frozenset({"DATA", "BDAT", "SEND", "SOML", "SAML"})
+_patches: list[Patch] = []
+
+
+def _patch() -> None:
+    import smtplib  # noqa: PLC0415  # only where the service uses it
+
+    wrappers = {"sendmail": _sendmail, "mail": _mail, "rcpt": _rcpt, "data": _data, "putcmd": _putcmd}
+    _patches.extend(wrap(smtplib.SMTP, name, wrapper) for name, wrapper in wrappers.items())
+
+
+def _unpatch() -> None:
+    while _patches:
+        unwrap(_patches.pop())
+
+
+GUARD = Guard(name="smtplib", module="smtplib", versions="", sink=Sink.MAIL, patch=_patch, unpatch=_unpatch)
+
+
+def _scope(smtp: Any) -> Scope | None:
+    """The bullet whose mail this is; None also for what has been judged already."""
+    scope = live_scope()
+    return None if scope is None or _JUDGED in vars(smtp) or is_below() else scope
+
+
+def _sendmail(wrapped: Callable[..., Any], smtp: Any, args: Any, kwargs: Any) -> Any:
+    scope = _scope(smtp)
+    if scope is None:
+        return wrapped(*args, **kwargs)
+    to = args[1] if len(args) > 1 else kwargs["to_addrs"]
+    recipients = [to] if isinstance(to, str) else list(to)
+    with _judged(scope, smtp, recipients) as ruling:
+        if ruling.policy is Policy.ALLOW:
+            return wrapped(*args, **kwargs)
+        import smtplib  # noqa: PLC0415
+
+        smtp.ehlo_or_helo_if_needed()  # a server that is away is seen
+        if not recipients:
+            raise smtplib.SMTPRecipientsRefused({})
+        return {}
+
+
+def _mail(wrapped: Callable[..., Any], smtp: Any, args: Any, kwargs: Any) -> Any:
+    if _scope(smtp) is None:
+        return wrapped(*args, **kwargs)
+    vars(smtp)[_HELD] = [("mail", args, kwargs)]
+    return _OK
+
+
+def _rcpt(wrapped: Callable[..., Any], smtp: Any, args: Any, kwargs: Any) -> Any:
+    if _scope(smtp) is None:
+        return wrapped(*args, **kwargs)
+    vars(smtp).setdefault(_HELD, []).append(("rcpt", args, kwargs))
+    return _OK
+
+
+def _data(wrapped: Callable[..., Any], smtp: Any, args: Any, kwargs: Any) -> Any:
+    scope = _scope(smtp)
+    if scope is None:
+        return wrapped(*args, **kwargs)
+    held = vars(smtp).pop(_HELD, [])
+    with _judged(scope, smtp, [_address(a, k) for name, a, k in held if name == "rcpt"]) as ruling:
+        if ruling.policy is not Policy.ALLOW:
+            return _OK
+        _send_envelope(smtp, held)
+        return wrapped(*args, **kwargs)
+
+
+def _send_envelope(smtp: Any, held: list[tuple[str, Any, Any]]) -> None:
+    """Send what was held back, and raise as `sendmail` would."""
+    import smtplib  # noqa: PLC0415
+
+    refused = {}
+    for name, args, kwargs in held:
+        code, reply = getattr(smtp, name)(*args, **kwargs)
+        if name == "mail" and code != 250:
+            raise smtplib.SMTPSenderRefused(code, reply, args[0] if args else kwargs["sender"])
+        if name == "rcpt" and code not in (250, 251):
+            refused[_address(args, kwargs)] = (code, reply)
+    if refused:  # the caller was told that all were taken
+        smtp.rset()
+        raise smtplib.SMTPRecipientsRefused(refused)
+
+
+def _address(args: Any, kwargs: Any) -> str:
+    return str(args[0] if args else kwargs["recip"])
+
+
+def _putcmd(wrapped: Callable[..., Any], smtp: Any, args: Any, kwargs: Any) -> Any:
+    scope = _scope(smtp)
+    if scope is None:
+        return wrapped(*args, **kwargs)
+    verb = str(args[0] if args else kwargs["cmd"]).partition(" ")[0].upper()
+    if verb not in _RAW:
+        return wrapped(*args, **kwargs)
+    ruling = rule_on(scope, Sink.MAIL, "SEND")
+    if ruling.policy is not Policy.ALLOW and not ruling.refuse:
+        ruling = Ruling(ruling.policy, f"a raw {verb} command cannot be suppressed")
+    with write_span(scope, "SEND", ruling, _about(smtp)):
+        return wrapped(*args, **kwargs)
+
+
+@contextmanager
+def _judged(scope: Scope, smtp: Any, recipients: Iterable[str]) -> Iterator[Ruling]:
+    """Rule on one message, and let what the block sends of it pass."""
+    domains = list(dict.fromkeys(_domain(r) for r in recipients))
+    ruling, operation = _rule(scope, domains or [""]), f"SEND {','.join(domains)}".strip()
+    with write_span(scope, operation, ruling, _about(smtp)):
+        vars(smtp)[_JUDGED] = True
+        try:
+            yield ruling
+        finally:
+            vars(smtp).pop(_JUDGED, None)
+
+
+def _rule(scope: Scope, domains: list[str]) -> Ruling:
+    """One ruling for all domains that a message goes to: a message is sent to all of them or none."""
+    operations = [f"SEND {domain}".strip() for domain in domains]
+    config = owner(scope).config
+    found = {rule.policy if rule else config.mail for rule in (find_rule(config, Sink.MAIL, o) for o in operations)}
+    if len(found) > 1:
+        return Ruling(Policy.DENY, "its recipients fall under different policies")
+    rulings = [rule_on(scope, Sink.MAIL, operation) for operation in operations]
+    return next((ruling for ruling in rulings if ruling.refuse), rulings[0])
+
+
+def _domain(recipient: str) -> str:
+    return parseaddr(recipient)[1].rpartition("@")[2].lower()
+
+
+def _about(smtp: Any) -> dict[str, Any]:
+    return {"network.protocol.name": "smtp", "server.address": str(getattr(smtp, "_host", ""))}
