@@ -68,7 +68,8 @@ def _cost(name: str, without: Sequence[float], with_guard: Sequence[float]) -> C
     return Cost(name, statistics.median(without), statistics.median(with_guard), p99)
 
 
-def _keys() -> str:
+def service_keys() -> str:
+    """A key set as a service has it."""
     x = base64.urlsafe_b64encode(Ed25519PrivateKey.generate().public_key().public_bytes_raw()).rstrip(b"=").decode()
     return json.dumps({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "1", "x": x}]})
 
@@ -83,7 +84,7 @@ def _middleware(batches: int) -> Cost:
     async def send(_message: Any) -> None:
         return None
 
-    armed = arm(service="orders", keys=_keys())
+    armed = arm(service="orders", keys=service_keys())
     guarded = GuardMiddleware(app, armed)
     names = ("host", "user-agent", "accept", "accept-encoding", "content-type", "content-length", "x-request-id")
     headers = [(name.encode(), b"value") for name in names]
@@ -122,7 +123,7 @@ def _sqlalchemy(batches: int) -> list[Cost]:
     with_guard: tuple[list[float], list[float]] = ([], [])
     for _ in range(alternations):  # interleaved, since arming is for the whole process
         for into in (without, with_guard):
-            armed = arm(service="orders", keys=_keys()) if into is with_guard else None
+            armed = arm(service="orders", keys=service_keys()) if into is with_guard else None
             for kept, found in zip(into, measure(), strict=True):
                 kept.extend(found)
             if armed is not None:
