@@ -30,14 +30,19 @@ def wrap(owner: Any, name: str, wrapper: Callable[..., Any]) -> Patch:
 def unwrap(patch: Patch) -> None:
     """Give back the original; when somebody wrapped ours since, ours is taken out from under it."""
     current: Any = vars(patch.owner).get(patch.name)
-    if current is patch.wrapper:
+    if _is_ours(current, patch):
         if patch.inherited:
             delattr(patch.owner, patch.name)
         else:
             setattr(patch.owner, patch.name, patch.wrapper.__wrapped__)
         return
     while hasattr(current, "__wrapped__"):
-        if current.__wrapped__ is patch.wrapper:
+        if _is_ours(current.__wrapped__, patch):
             current.__wrapped__ = patch.wrapper.__wrapped__
             return
         current = current.__wrapped__
+
+
+def _is_ours(found: Any, patch: Patch) -> bool:
+    """OpenTelemetry's `unwrap` leaves ours bound to the class, when it was below its own."""
+    return found is patch.wrapper or getattr(found, "_self_parent", None) is patch.wrapper

@@ -1,0 +1,236 @@
+"""Answers to gRPC calls that are not made: what a client gets where a call was stubbed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from tracer_bullet.guards.config import Stub
+from tracer_bullet.guards.policy import WriteRefused
+
+Deserializer = Callable[[bytes], Any] | None
+
+
+def message_bytes(stub: Stub, deserializer: Deserializer, operation: str) -> bytes:
+    """A stub's answer as a serialized message.
+
+    `stub.json` becomes a protobuf message of the type that `deserializer` makes (protobuf's JSON
+    mapping), where that can be told; else the JSON text itself is the message, as `stub.body` is.
+    Raises WriteRefused when the JSON does not fit the message type.
+    """
+    content, _ = stub.content
+    kind: Any = getattr(deserializer, "__self__", None)
+    if stub.json is None or not hasattr(kind, "DESCRIPTOR"):
+        return content
+    from google.protobuf import json_format  # noqa: PLC0415  # there, since the service has messages
+
+    try:
+        return bytes(json_format.ParseDict(stub.json, kind()).SerializeToString())
+    except (json_format.ParseError, TypeError, ValueError) as error:
+        raise WriteRefused(operation, f"the stub is no {kind.DESCRIPTOR.full_name}: {error}") from error
+
+
+def take_requests(requests: Iterable[Any], serializer: Callable[[Any], bytes] | None) -> None:
+    """Do with requests what gRPC does before it sends them: a service must meet its own errors in a bullet too."""
+    for request in requests:
+        if serializer is not None:
+            serializer(request)
+
+
+class StubbedCall:
+    """What a sync call returns: `grpc.Call`, `grpc.Future` and the iterator of a streamed response in one.
+
+    A streamed response has one message, the stub's.
+    """
+
+    def __init__(self, body: bytes, deserializer: Deserializer) -> None:
+        self._response = body if deserializer is None else deserializer(body)
+        self._messages = iter((self._response,))
+
+    def result(self, timeout: float | None = None) -> Any:  # noqa: ARG002
+        """The response."""
+        return self._response
+
+    def exception(self, timeout: float | None = None) -> None:
+        """None: the call succeeded."""
+
+    def traceback(self, timeout: float | None = None) -> None:
+        """None: the call succeeded."""
+
+    def done(self) -> bool:
+        """Always: nothing is waited for."""
+        return True
+
+    def running(self) -> bool:
+        """Never."""
+        return False
+
+    def is_active(self) -> bool:
+        """Never: the call is over."""
+        return False
+
+    def cancel(self) -> bool:
+        """Too late."""
+        return False
+
+    def cancelled(self) -> bool:
+        """Never."""
+        return False
+
+    def add_done_callback(self, function: Callable[[Any], Any]) -> None:
+        """Called at once."""
+        function(self)
+
+    def add_callback(self, callback: Callable[[], Any]) -> bool:  # noqa: ARG002
+        """False, as for every call that is over: the callback will not be called."""
+        return False
+
+    def time_remaining(self) -> None:
+        """There is no deadline."""
+
+    def code(self) -> Any:
+        """OK."""
+        import grpc  # noqa: PLC0415
+
+        return grpc.StatusCode.OK
+
+    def details(self) -> str:
+        """Nothing."""
+        return ""
+
+    def debug_error_string(self) -> str:
+        """Nothing."""
+        return ""
+
+    def initial_metadata(self) -> tuple[Any, ...]:
+        """Nothing."""
+        return ()
+
+    def trailing_metadata(self) -> tuple[Any, ...]:
+        """Nothing."""
+        return ()
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        return next(self._messages)
+
+
+class StubChannel:
+    """Stands for the channel of one asyncio call: what it is asked for is answered by `body`."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def call(self, *_settings: Any) -> _StubCoreCall:
+        """As `cygrpc.AioChannel.call`."""
+        return _StubCoreCall(self, self._body)
+
+
+class _StubStatus:
+    """As `cygrpc.AioRpcStatus`: OK, or cancelled (1)."""
+
+    def __init__(self, code: int = 0) -> None:
+        self._code = code
+
+    def code(self) -> int:
+        return self._code
+
+    def details(self) -> str:
+        return ""
+
+    def trailing_metadata(self) -> tuple[Any, ...]:
+        return ()
+
+    def debug_error_string(self) -> str:
+        return ""
+
+
+class _StubCoreCall:
+    """As `cygrpc._AioCall`: the part of a call that speaks to gRPC's core, for one that does not."""
+
+    def __init__(self, channel: StubChannel, body: bytes) -> None:
+        self._channel = channel  # older versions look through all calls for those of a channel
+        self._body = body
+        self._left = [body]
+        self._answers_at_close = False
+        self._over = asyncio.get_running_loop().create_future()
+        self._callbacks: list[Callable[[], Any]] = []
+        self._cancelled = False
+        self._initial_metadata = ()
+        self._status = _StubStatus()
+
+    async def unary_unary(self, *_request: Any) -> bytes:
+        self._finish()
+        return self._body
+
+    async def stream_unary(self, _metadata: Any, sent: Callable[[], Any], *_context: Any) -> bytes:
+        self._answers_at_close = True
+        sent()
+        await asyncio.shield(self._over)  # until all requests are written, as a server would
+        return self._body
+
+    async def initiate_unary_stream(self, *_request: Any) -> None:
+        return
+
+    async def initiate_stream_stream(self, _metadata: Any, sent: Callable[[], Any], *_context: Any) -> None:
+        sent()
+
+    async def send_serialized_message(self, _message: bytes) -> None:
+        return
+
+    async def send_receive_close(self) -> None:
+        if self._answers_at_close:
+            self._finish()
+
+    async def receive_serialized_message(self) -> Any:
+        from grpc._cython import cygrpc  # noqa: PLC0415
+
+        if self._left:
+            return self._left.pop()
+        self._finish()
+        return cygrpc.EOF
+
+    async def status(self) -> _StubStatus:
+        await asyncio.shield(self._over)
+        return self._status
+
+    async def initial_metadata(self) -> tuple[Any, ...]:
+        return self._initial_metadata
+
+    def done(self) -> bool:
+        return self._over.done()
+
+    def cancelled(self) -> bool:
+        return self._cancelled
+
+    def is_locally_cancelled(self) -> bool:
+        return self._cancelled
+
+    def is_ok(self) -> bool:
+        return not self._cancelled
+
+    def time_remaining(self) -> None:
+        return None
+
+    def set_internal_error(self, _details: str) -> None:
+        self._finish()
+
+    def cancel(self, _details: str) -> None:
+        self._cancelled = True
+        self._status = _StubStatus(1)
+        self._finish()
+
+    def add_done_callback(self, callback: Callable[[], Any]) -> None:
+        if self._over.done():
+            callback()
+        else:
+            self._callbacks.append(callback)
+
+    def _finish(self) -> None:
+        if not self._over.done():
+            self._over.set_result(None)
+            for callback in self._callbacks:
+                callback()
