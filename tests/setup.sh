@@ -5,6 +5,8 @@ set -u
 
 missing=""
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
+command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
+[ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing="$missing rabbitmq-server"
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
 command -v dot >/dev/null 2>&1 || missing="$missing graphviz"
 command -v node >/dev/null 2>&1 || missing="$missing nodejs"
@@ -17,6 +19,13 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
   # A fresh PostgreSQL package would start a cluster of its own; the tests make theirs.
   mkdir -p /etc/postgresql-common/createcluster.d 2>/dev/null &&
     echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.d/tests.conf
+  case "$missing" in *redis-server*)
+    mkdir -p /etc/systemd/system && ln -sf /dev/null /etc/systemd/system/redis-server.service ;;
+  esac
+  # So would RabbitMQ's start a broker.
+  case "$missing" in *rabbitmq-server*)
+    mkdir -p /etc/systemd/system && ln -sf /dev/null /etc/systemd/system/rabbitmq-server.service ;;
+  esac
   apt-get update -qq >/dev/null && apt-get install -y -qq --no-install-recommends $missing >/dev/null ||
     echo "some could not be installed; their tests will be skipped"
 else

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -29,10 +30,14 @@ class RedisUnavailableError(Exception):
 
 
 class RedisServer:
-    """A server of its own. A context manager: inside, it accepts connections without a password."""
+    """A server of its own. A context manager: inside, it accepts connections without a password.
 
-    def __init__(self) -> None:
+    `cluster`: as a cluster of one, which has all slots.
+    """
+
+    def __init__(self, *, cluster: bool = False) -> None:
         self.port = 0
+        self._cluster = cluster
         found = shutil.which("redis-server")
         if found is None:
             raise RedisUnavailableError("no redis-server on this machine (Debian's package is `redis-server`)")
@@ -44,12 +49,16 @@ class RedisServer:
     def __enter__(self) -> Self:
         self._folder = Path(tempfile.mkdtemp(prefix="tracer-bullet-redis-"))
         told: list[str] = []
-        for _ in range(_ATTEMPTS):  # a free port may be taken before the server binds it
-            self.port = _free_port()
-            if self._start(told):
-                return self
-        self._stop()
-        raise RuntimeError("redis-server did not start:\n" + "".join(told))
+        try:
+            for _ in range(_ATTEMPTS):  # a free port may be taken before the server binds it
+                self.port = _free_port()
+                if self._start(told):
+                    self._take_slots()
+                    return self
+            raise RuntimeError("redis-server did not start:\n" + "".join(told))
+        except BaseException:
+            self._stop()
+            raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -72,6 +81,8 @@ class RedisServer:
 
     def _start(self, told: list[str]) -> bool:
         settings = {"port": self.port, "bind": "127.0.0.1", "save": "", "appendonly": "no", "dir": self._folder}
+        if self._cluster:
+            settings |= {"cluster-enabled": "yes", "cluster-port": _free_port(), "cluster-announce-ip": "127.0.0.1"}
         command = [self._program, *(str(part) for name, value in settings.items() for part in (f"--{name}", value))]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert self._process.stdout is not None
@@ -85,6 +96,17 @@ class RedisServer:
         self._process.stdout.close()
         self._process.wait(_STOP_S)
         return False
+
+    def _take_slots(self) -> None:
+        if not self._cluster:
+            return
+        with self.client() as client:
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+            deadline = time.monotonic() + _STOP_S
+            while client.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
+                if time.monotonic() > deadline:
+                    raise RuntimeError("the cluster of one did not come up")
+                time.sleep(0.02)  # there is no event to wait for
 
     def _stop(self) -> None:
         if self._process is not None:
