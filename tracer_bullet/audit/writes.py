@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tracer_bullet.guards import mongo_commands, redis_commands
 from tracer_bullet.guards.policy import SAFE_METHODS
 from tracer_bullet.guards.statements import StatementKind, classify
 from tracer_bullet.model import Span, SpanKind, System
@@ -14,15 +15,13 @@ _SQL_SYSTEMS = frozenset(
      "redshift", "db2", "ibm.db2", "h2", "hsqldb", "snowflake", "clickhouse", "trino", "spanner", "gcp.spanner",
      "other_sql", "db"}
 )  # fmt: skip
-# Commands that only read, for stores whose operation is one word.
+_REDIS_SYSTEMS = frozenset({"redis", "valkey", "keydb"})
+# Commands that only read, for stores that have no table of their own and whose operation is one word.
 _READS = frozenset(
     """
-    GET MGET HGET HMGET HGETALL HKEYS HVALS HLEN HEXISTS EXISTS TTL PTTL TYPE KEYS SCAN HSCAN SSCAN
-    ZSCAN LRANGE LLEN LINDEX SMEMBERS SISMEMBER SCARD ZRANGE ZSCORE ZCARD ZRANK STRLEN PING AUTH SELECT
-    INFO HELLO CLIENT SUBSCRIBE FIND AGGREGATE COUNT DISTINCT LISTCOLLECTIONS LISTINDEXES ISMASTER
-    BUILDINFO SEARCH MSEARCH QUERY GETITEM BATCHGETITEM LISTTABLES DESCRIBETABLE GETOBJECT HEADOBJECT
-    LISTOBJECTSV2 CONNECT
-    """.split()  # noqa: SIM905  # sixty quoted words would be harder to read
+    GET MGET EXISTS PING AUTH SELECT INFO CONNECT COUNT SEARCH MSEARCH QUERY GETITEM BATCHGETITEM SCAN LISTTABLES
+    DESCRIBETABLE GETOBJECT HEADOBJECT LISTOBJECTSV2
+    """.split()  # noqa: SIM905  # twenty quoted words would be harder to read
 )
 _QUEUES = ("messaging.destination.name", "messaging.destination")
 # Stages by which a MongoDB aggregation writes its result.
@@ -63,7 +62,7 @@ def _database_write(span: Span, database: str) -> Write | None:
     statement = attributes.get("db.query.text") or attributes.get("db.statement")
     operation = attributes.get("db.operation.name") or attributes.get("db.operation")
     if database.lower() not in _SQL_SYSTEMS:
-        return _command_write(span, operation, statement or "")
+        return _command_write(span, database.lower(), operation, statement or "")
     if statement is None and operation is None:
         # Pools and drivers leave spans for connecting, which carry no statement.
         return None if span.name.lower() == "connect" else Write(span.name)
@@ -76,14 +75,24 @@ def _database_write(span: Span, database: str) -> Write | None:
     return None
 
 
-def _command_write(span: Span, operation: str | None, statement: str) -> Write | None:
+def _command_write(span: Span, system: str, operation: str | None, statement: str) -> Write | None:
     """Stores of commands. A pipeline's statement has a line for each command, and one write makes it a write."""
     lines = [operation] if operation else (statement.strip() or span.name).splitlines()
-    verbs = [line.split()[0].upper() for line in lines if line.strip()] or ["?"]
-    writes = [verb for verb in verbs if verb not in _READS]
+    commands = [line.upper().split() for line in lines if line.strip()] or [["?"]]
+    verbs = [words[0] for words in commands]
+    writes = [words[0] for words in commands if not _only_reads(system, words)]
     if "AGGREGATE" in verbs and any(stage in statement for stage in _MONGO_WRITES):
         writes.append("AGGREGATE")
     return Write(f"{writes[0]} {span.attributes.get('db.collection.name', '')}".strip()) if writes else None
+
+
+def _only_reads(system: str, words: list[str]) -> bool:
+    if system in _REDIS_SYSTEMS:
+        command = tuple(word.encode("utf-8", "replace") for word in words)
+        return redis_commands.kind_of(redis_commands.name_of(command)) is redis_commands.Kind.READ
+    if system == "mongodb":
+        return words[0].lower() in mongo_commands.READS | mongo_commands.TRANSACTION_ENDS
+    return words[0] in _READS
 
 
 def _message_write(span: Span) -> Write | None:
