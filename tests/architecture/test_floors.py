@@ -56,6 +56,7 @@ THIRD_PARTIES: dict[str, set[str]] = {
         "wrapt",
         "sqlglot",
         "sqlalchemy",
+        "aiosqlite",
         "psycopg",
         "psycopg_pool",
         "asyncpg",

@@ -20,7 +20,7 @@ from typing import Self
 
 SOURCE = Path(__file__).parent / "node"
 HOME = Path(__file__).parents[2] / ".tools" / "node-relay"
-_FILES = ("package.json", "package-lock.json", ".npmrc", "relay.js")
+_FILES = ("package.json", "package-lock.json", ".npmrc", "relay.js", "conformance.js")
 _REGISTER = "@opentelemetry/auto-instrumentations-node/register"
 _LISTENING = re.compile(rb"listening on (\d+)")
 _INSTALL_TIMEOUT_S = 600.0
@@ -66,19 +66,27 @@ def _install(npm: str) -> None:
 class NodeRelay:
     """The relay in front of `upstream_url`, on a free port of 127.0.0.1, its spans to `otlp_url` (the base).
 
+    `script`: another of the services in tests/servers/node. Without `otlp_url` its spans go nowhere.
     A context manager: inside, it accepts requests at `url`; after, its spans are out.
     """
 
     def __init__(
-        self, upstream_url: str, otlp_url: str, log: Path, *, propagators: str = "tracecontext,baggage"
+        self,
+        upstream_url: str,
+        otlp_url: str,
+        log: Path,
+        *,
+        propagators: str = "tracecontext,baggage",
+        script: str = "relay.js",
     ) -> None:
         self.url = ""
         self._log = log
+        self._script = script
         self._environment = {
             "UPSTREAM_URL": upstream_url,
             "OTEL_SERVICE_NAME": "relay",
             "OTEL_EXPORTER_OTLP_ENDPOINT": otlp_url,
-            "OTEL_TRACES_EXPORTER": "otlp",
+            "OTEL_TRACES_EXPORTER": "otlp" if otlp_url else "none",
             "OTEL_METRICS_EXPORTER": "none",
             "OTEL_LOGS_EXPORTER": "none",
             "OTEL_PROPAGATORS": propagators,
@@ -91,7 +99,7 @@ class NodeRelay:
         home = ensure_relay()
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                ["node", "--require", _REGISTER, "relay.js"],
+                ["node", "--require", _REGISTER, self._script],
                 cwd=home,
                 env=_without_ours(os.environ) | self._environment,
                 stdout=subprocess.PIPE,

@@ -1,0 +1,9 @@
+"""Envoy as a sidecar: a configuration that guards a service from outside, in whatever language it is written.
+
+Pure: a `SidecarSpec` in, the text of a configuration out. Nothing is started and nothing is sent.
+"""
+
+from tracer_bullet.envoy.bootstrap import render
+from tracer_bullet.envoy.spec import SidecarSpec, load_sidecar
+
+__all__ = ["SidecarSpec", "load_sidecar", "render"]
