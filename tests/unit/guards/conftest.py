@@ -13,7 +13,10 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from tests.servers.mariadb import MariadbServer, MariadbUnavailableError
 from tests.servers.postgres import PostgresServer
+from tests.servers.rabbitmq import RabbitServer, RabbitUnavailableError
+from tests.unit.guards.amqp import Broker
 from tests.unit.guards.database import Database, new_database
 from tracer_bullet.guards import Armed, GuardConfig, arm
 
@@ -76,3 +79,33 @@ def psycopg_database(postgres: PostgresServer) -> Iterator[Database]:
     """The same for what only psycopg can do."""
     with new_database(postgres, "psycopg") as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitServer]:
+    """A RabbitMQ of this test process's own; without its programs its tests are skipped."""
+    try:
+        server = RabbitServer()
+    except RabbitUnavailableError as error:
+        pytest.skip(str(error))
+    with server:
+        yield server
+
+
+@pytest.fixture
+def broker(rabbitmq: RabbitServer) -> Iterator[Broker]:
+    """It, as a stranger sees it."""
+    found = Broker(rabbitmq)
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariadbServer]:
+    """A MariaDB of this test process's own; without its programs its tests are skipped."""
+    try:
+        server = MariadbServer()
+    except MariadbUnavailableError as error:
+        pytest.skip(str(error))
+    with server:
+        yield server
