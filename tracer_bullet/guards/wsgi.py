@@ -84,7 +84,7 @@ def _serve_standard(
         tester = tester_scope(armed, [environ.get("HTTP_BAGGAGE", "")])
         if tester is not None:
             with untangled(environ.get("HTTP_TRACEPARENT", "")):
-                return _Body(app, armed, tester, None, environ, start_response)
+                return _Body(app, armed, tester, otel_context.get_current(), environ, start_response)
     if inherited_scope() is None or nested:
         return app(environ, start_response)
     with untangled(environ.get("HTTP_TRACEPARENT", "")):
