@@ -79,19 +79,26 @@ _CONTROL = frozenset({StatementKind.BEGIN, StatementKind.COMMIT, StatementKind.R
 
 def sql_action(statement: Statement, policy: Policy, dialect: str) -> SqlAction:
     """Judge one SQL statement of a bullet."""
-    if statement.kind in _NO_WRITE:
+    if statement.kind in _NO_WRITE or statement.kind in _CONTROL:
         return SqlAction("")
-    if policy is Policy.ALLOW:
-        return SqlAction("" if statement.kind in _CONTROL else "allowed")
-    if statement.kind in _CONTROL:
-        return SqlAction("")
+    if policy is Policy.ALLOW or policy is Policy.NOOP:
+        return SqlAction(DECISIONS[policy])
+    refuse = _why_not(statement, policy, dialect)
+    return SqlAction(DECISIONS[Policy.DENY if refuse else policy], refuse)
+
+
+def _why_not(statement: Statement, policy: Policy, dialect: str) -> str:
+    """Why a write cannot be rolled back or sent to a shadow table; empty when it can."""
     if policy is Policy.DENY:
-        return SqlAction("denied", "the policy for SQL is deny")
+        return "the policy for SQL is deny"
     if statement.kind is StatementKind.ESCAPE:
-        return SqlAction("denied", "a rollback would not undo it")
+        why = f": {statement.why}" if statement.why else ""
+        return f"a rollback would not undo it{why}" if policy is Policy.ROLLBACK else f"it cannot be shadowed{why}"
+    if policy is Policy.SHADOW:
+        return "a change of the schema cannot be shadowed" if statement.is_ddl else ""
     if statement.is_ddl and dialect in _DDL_COMMITS:
-        return SqlAction("denied", f"{dialect} commits before and after DDL")
-    return SqlAction("rolled_back")
+        return f"{dialect} commits before and after DDL"
+    return ""
 
 
 def egress_action(method: str, host: str, url: str, ruling: Ruling, config: GuardConfig) -> EgressAction:
