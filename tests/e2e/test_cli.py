@@ -104,7 +104,9 @@ def test_sim_and_fire_and_doctor_as_separate_programs(workspace: Path) -> None:
         doctor = run_cli("doctor", scenario)
         assert doctor.returncode == 0, doctor.stdout + doctor.stderr
         assert "checkout → payment" in doctor.stdout
-        assert "sqlalchemy=rollback, httpx=stub" in doctor.stdout
+        assert "sqlalchemy=rollback" in doctor.stdout
+        assert "httpx=stub" in doctor.stdout
+        assert "net=report" in doctor.stdout
         assert "healthy" in doctor.stdout
 
         fired = run_cli("fire", scenario, "--bullets", "4", "--concurrency", "2", "--json")
