@@ -5,12 +5,25 @@ set -u
 
 missing=""
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
+command -v mariadbd >/dev/null 2>&1 || missing="$missing mariadb-server-core"  # no service comes with it
+command -v my_print_defaults >/dev/null 2>&1 || missing="$missing mariadb-client-core"
+ls /usr/include/mariadb/mysql.h >/dev/null 2>&1 || missing="$missing libmariadb-dev"
+command -v pkg-config >/dev/null 2>&1 || missing="$missing pkg-config"
+command -v gcc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
 command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
 [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing="$missing rabbitmq-server"
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
 command -v dot >/dev/null 2>&1 || missing="$missing graphviz"
 command -v node >/dev/null 2>&1 || missing="$missing nodejs"
 command -v npm >/dev/null 2>&1 || missing="$missing npm"
+
+# There is no wheel of mysqlclient for Linux, so it is built, after MariaDB's headers are there.
+build_mysqlclient() {
+  [ ! -x .venv/bin/python ] || .venv/bin/python -c "import MySQLdb" 2>/dev/null ||
+    .venv/bin/python -m pip install --quiet "mysqlclient>=2.1,<2.4" >/dev/null 2>&1 ||
+    echo "mysqlclient could not be built; its tests will be skipped"
+}
+trap build_mysqlclient EXIT
 
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

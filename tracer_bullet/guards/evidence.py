@@ -13,6 +13,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from tracer_bullet.context.scope import Scope, live_scope
+from tracer_bullet.guards.adopting import adopt
 from tracer_bullet.model import RequestType, attributes
 
 TRACER_NAME = "tracer_bullet.guards"
@@ -42,6 +43,7 @@ class MarkingProcessor:
         if scope.context.request_type is RequestType.STANDARD:  # a tester's request, which is no bullet
             return
         mark_span(span, scope)
+        adopt(span)
 
     def on_end(self, span: object) -> None:
         """Nothing to do."""

@@ -13,6 +13,7 @@ import importlib
 import importlib.util
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -43,17 +44,29 @@ _log = logging.getLogger(__name__)
 # One module a guarded library, each with a GUARD.
 _GUARD_MODULES = (
     "tracer_bullet.guards.sqlalchemy",
+    "tracer_bullet.guards.sqlite3",
+    "tracer_bullet.guards.aiosqlite",
+    "tracer_bullet.guards.psycopg",
+    "tracer_bullet.guards.psycopg_pool",
+    "tracer_bullet.guards.asyncpg",
     "tracer_bullet.guards.django",
+    "tracer_bullet.guards.pymysql",
+    "tracer_bullet.guards.mysqlclient",
     "tracer_bullet.guards.httpx",
     "tracer_bullet.guards.http_client",
     "tracer_bullet.guards.urllib3",
     "tracer_bullet.guards.aiohttp",
     "tracer_bullet.guards.smtplib",
+    "tracer_bullet.guards.botocore",
     "tracer_bullet.guards.grpc",
+    "tracer_bullet.guards.aiokafka",
     "tracer_bullet.guards.aio_pika",
     "tracer_bullet.guards.pika",
+    "tracer_bullet.guards.kombu",
+    "tracer_bullet.guards.celery",
     "tracer_bullet.guards.openfeature",
     "tracer_bullet.guards.redis",
+    "tracer_bullet.guards.pymongo",
 )
 DISABLED_VARIABLE = "TRACER_BULLET_DISABLED"
 
@@ -250,7 +263,8 @@ def _patch_all() -> None:
     for path in _GUARD_MODULES:
         guard: Guard = importlib.import_module(path).GUARD
         _guards[guard.name] = guard
-        if importlib.util.find_spec(guard.module) is None:
+        # A module that replaced itself, as Celery's and kombu's do, may have no spec any more.
+        if guard.module not in sys.modules and importlib.util.find_spec(guard.module) is None:
             _census[guard.name] = GuardState(name=guard.name, state="absent")
             continue
         _census[guard.name] = GuardState(name=guard.name, state="waiting")
@@ -258,9 +272,12 @@ def _patch_all() -> None:
 
 
 def _hook(guard: Guard) -> Callable[[Any], None]:
-    def imported(_module: Any) -> None:
+    def imported(module: Any) -> None:
         with _lock:
             if not _armed or _census.get(guard.name, GuardState(name="", state="")).state != "waiting":
+                return
+            if module.__name__ != guard.module:  # another library in its place: pymysql.install_as_MySQLdb()
+                _census[guard.name] = GuardState(name=guard.name, state="absent")
                 return
             state = _census[guard.name] = _try_patch(guard)
         if state.state == "failed" and live_scope() is not None:

@@ -48,7 +48,7 @@ class Database:
 
     def ask(self, sql: str) -> list[Any]:
         """The first column, for a stranger to all guards."""
-        with psycopg.connect(self.url, autocommit=True) as connection:
+        with entered(None), psycopg.connect(self.url, autocommit=True) as connection:
             return [row[0] for row in connection.execute(sql)]  # type: ignore[call-overload]
 
     @property
