@@ -41,7 +41,7 @@ def test_every_reason_of_a_refusal_is_documented() -> None:
     assert said == set(re.findall(r"`([a-z-]+)`", reasons))
 
 
-PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
