@@ -82,6 +82,8 @@ THIRD_PARTIES: dict[str, set[str]] = {
         "google",
         "aiokafka",
         "yaml",
+        "MySQLdb",
+        "pymysql",
     },
     "workspace": {"pydantic", "pydantic_core", "yaml"},
     "scenario": {"httpx", "jsonpath_ng"},

@@ -48,7 +48,7 @@ def bind(scope: Scope | None, function: Callable[..., Any]) -> Callable[..., Any
     return bound
 
 
-class _Bridge(FunctionWrapper[..., Any]):
+class _Bridge(FunctionWrapper):  # type: ignore[type-arg]  # wrapt 1 takes none
     """Marks our wrappers, so that installing twice and uninstalling are safe."""
 
 

@@ -2,7 +2,7 @@
 
 A bullet's message is handed out alone, and its scope is in the caller's context until the
 caller asks for the next one. A batch holds customers' messages or one bullet's message, never
-both. Positions belong to the consumer group and not to a message: the bullet's handler
+both; a tester's comes alone like a bullet's. Positions belong to the consumer group and not to a message: the bullet's handler
 commits like any other; what is skipped or refused is passed over for good.
 """
 
@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 from wrapt import FunctionWrapper
 
 from tracer_bullet.context.scope import Scope, entered, live_scope
-from tracer_bullet.guards.consume import is_plain, read_message_claim
+from tracer_bullet.guards.consume import is_plain, stands_alone
 from tracer_bullet.guards.messages import TAKES, changing
 from tracer_bullet.guards.patching import Patch, wrap
 from tracer_bullet.guards.pulling import Puller, lost_context
@@ -87,14 +87,14 @@ async def _getmany(wrapped: Callable[..., Any], consumer: Any, args: Any, kwargs
 
 
 def _split(consumer: Any, records: dict[Any, list[Any]]) -> dict[Any, list[Any]]:
-    """One bullet's message, or what each partition has before its first bullet.
+    """One message that needs a scope, or what each partition has before its first one.
 
     The others are put back by their offsets, so that positions, and what a commit says, are those
     of what the caller got; they come again with the next call.
     """
     left = {partition: list(batch) for partition, batch in records.items() if batch}
     for partition, batch in left.items():
-        while batch and read_message_claim(batch[0].headers) is not None:
+        while batch and stands_alone(batch[0].headers):
             record = batch.pop(0)
             if _hand_out(consumer, record):
                 for other, rest in left.items():
@@ -103,7 +103,7 @@ def _split(consumer: Any, records: dict[Any, list[Any]]) -> dict[Any, list[Any]]
                 return {partition: [record]}
     found = {}
     for partition, batch in left.items():
-        plain = next((i for i, r in enumerate(batch) if read_message_claim(r.headers) is not None), len(batch))
+        plain = next((i for i, r in enumerate(batch) if stands_alone(r.headers)), len(batch))
         if plain < len(batch):
             consumer.seek(partition, batch[plain].offset)
         if plain:

@@ -2,13 +2,16 @@
 
 Two steps of `BaseClient._make_api_call`, both inside of OpenTelemetry's wrapper. The
 parameters are renamed for a shadow before the endpoint is chosen from them; what would then
-be signed and sent is judged. Parameters are checked by botocore as ever. The HTTP calls of
-what is let through pass urllib3's guard, which takes our headers off them.
+be signed and sent is judged. Parameters are checked by botocore as ever. The HTTP call of
+what is let through passes urllib3's guard, which takes our headers off it; what botocore's
+event handlers and providers of credentials call meanwhile does not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -32,13 +35,16 @@ _MESSAGING = frozenset({"sns", "sqs"})
 # What a DynamoDB write may be asked to return, and what depends on its expressions.
 _COMPUTED = frozenset({"UPDATED_OLD", "UPDATED_NEW", "ALL_NEW"})
 _patches: list[Patch] = []
+_passing: ContextVar[bool] = ContextVar("tracer_bullet_aws_passing", default=False)
 
 
 def _patch() -> None:
     from botocore.client import BaseClient  # noqa: PLC0415  # only where the service uses it
+    from botocore.endpoint import Endpoint  # noqa: PLC0415
 
     _patches.append(wrap(BaseClient, "_emit_api_params", _emit_api_params))
     _patches.append(wrap(BaseClient, "_make_request", _make_request))
+    _patches.append(wrap(Endpoint, "_send", _send))
 
 
 def _unpatch() -> None:
@@ -101,7 +107,7 @@ def _make_request(wrapped: Callable[..., Any], client: Any, args: Any, kwargs: A
     model, request = given["operation_model"], given["request_dict"]
     plan = given["request_context"].pop(_PLAN, None)
     if is_below() or (plan is not None and not plan.write):
-        with judged_above():
+        with _passed():
             return wrapped(*args, **kwargs)
     service = client.meta.service_model.service_name
     plan = plan or _Plan(f"{service}:{model.name}", {}, write=True)
@@ -112,10 +118,28 @@ def _make_request(wrapped: Callable[..., Any], client: Any, args: Any, kwargs: A
         "rpc.method": model.name,
         "server.address": urlsplit(request["url"]).hostname or "",
     }
-    with write_span(scope, plan.operation, ruling, about, kind=_kind(service)), judged_above():
+    with write_span(scope, plan.operation, ruling, about, kind=_kind(service)), _passed():
         if ruling.policy is not Policy.NOOP:
             return wrapped(*args, **kwargs)
         return _suppressed(client, model, request, given["request_context"], plan)
+
+
+@contextmanager
+def _passed() -> Iterator[None]:
+    """Let the block's call out, since it has been judged."""
+    token = _passing.set(True)
+    try:
+        yield
+    finally:
+        _passing.reset(token)
+
+
+def _send(wrapped: Callable[..., Any], _endpoint: Any, args: Any, kwargs: Any) -> Any:
+    """One attempt, below all handlers."""
+    if not _passing.get() or live_scope() is None:
+        return wrapped(*args, **kwargs)
+    with judged_above():
+        return wrapped(*args, **kwargs)
 
 
 def _kind(service: str) -> SpanKind:

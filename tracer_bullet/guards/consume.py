@@ -76,6 +76,17 @@ def is_plain(headers: MessageHeaders, armed: Armed | None = None) -> bool:
     return armed is None or not armed.config.testers
 
 
+def stands_alone(headers: MessageHeaders, armed: Armed | None = None) -> bool:
+    """Whether a message needs a scope, and so must not be handed out in a batch: it claims to be a bullet's, or names
+    a tester account of the consuming service."""
+    if read_message_claim(headers) is not None:
+        return True
+    armed = armed or consuming_service()
+    if armed is None or not armed.config.testers:
+        return False
+    return tester_scope(armed, _ours(headers).get(BAGGAGE, ())) is not None
+
+
 def read_message_claim(headers: MessageHeaders) -> Claim | None:
     """What a message's headers claim; None when they do not mention a bullet. Names count in any letter case."""
     found = _ours(headers)

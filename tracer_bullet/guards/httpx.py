@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from tracer_bullet.context.scope import Scope, live_scope
 from tracer_bullet.guards.canned import answer_headers
@@ -17,6 +17,7 @@ from tracer_bullet.guards.egress import Call, guarded, method_of, redirected
 from tracer_bullet.guards.patching import Patch, unwrap, wrap
 from tracer_bullet.guards.registry import Guard
 
+_SANDBOX: Final = "tracer_bullet_sandbox"  # among a request's extensions
 _patches: list[Patch] = []
 
 
@@ -41,7 +42,7 @@ def _handle(wrapped: Callable[..., Any], _pool: Any, args: Any, kwargs: Any) -> 
         return wrapped(*args, **kwargs)
     request = args[0] if args else kwargs["request"]
     with _guarded(scope, request) as answer:
-        return wrapped(request) if answer is None else answer
+        return _received(request, wrapped(request)) if answer is None else answer
 
 
 def _handle_async(wrapped: Callable[..., Any], _pool: Any, args: Any, kwargs: Any) -> Any:
@@ -53,7 +54,7 @@ def _handle_async(wrapped: Callable[..., Any], _pool: Any, args: Any, kwargs: An
 
 async def _judge_async(scope: Scope, wrapped: Callable[..., Any], request: Any) -> Any:
     with _guarded(scope, request) as answer:
-        return await wrapped(request) if answer is None else answer
+        return _received(request, await wrapped(request)) if answer is None else answer
 
 
 @contextlib.contextmanager
@@ -72,8 +73,16 @@ def _guarded(scope: Scope, request: Any) -> Iterator[Any]:
             return
         if verdict.action.redirect_to:
             request.url = httpcore.URL(redirected(call, query, verdict.action.redirect_to))
+            request.extensions = {**request.extensions, _SANDBOX: True}
         request.headers = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in verdict.rewrite(headers)]
         yield None
+
+
+def _received(request: Any, response: Any) -> Any:
+    """A sandbox's answer, which names the real URL: its cookies must not get into a jar that customers' calls use."""
+    if _SANDBOX in request.extensions:
+        response.headers = [(name, value) for name, value in response.headers if name.lower() != b"set-cookie"]
+    return response
 
 
 def _answer(stub: Stub) -> Any:

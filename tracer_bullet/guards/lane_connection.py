@@ -8,18 +8,21 @@ to roll back.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Self
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
-from sqlalchemy.pool import PoolProxiedConnection
 from wrapt import ObjectProxy
 
 from tracer_bullet.context.scope import Scope
-from tracer_bullet.guards.lane import Lane
+from tracer_bullet.guards.lane import Lane, drive
 from tracer_bullet.guards.policy import WriteRefused
 
-Judge = Callable[["LaneConnection", str, int, Callable[[], Any]], Any]
-"""Judges a raw statement and runs it: connection, SQL, number of parameter sets, how to run it."""
+if TYPE_CHECKING:
+    from tracer_bullet.guards.sql_side import Side
+
+Judge = Callable[["LaneCursor", str, Sequence[Any], Callable[[Any, "str | None"], Any], bool], Any]
+"""Judges a raw statement and runs it: cursor, SQL, parameter sets, how to run it on a driver's cursor (with another
+text than the application's, if one is given), and whether its rows come after it."""
 
 _NOT_UNDONE = "the guard does not know how to roll it back"
 # What cursors can do that sends no statement.
@@ -28,7 +31,7 @@ _CURSOR_METHODS = frozenset(
 )
 
 
-class LaneConnection(ObjectProxy[PoolProxiedConnection]):
+class LaneConnection(ObjectProxy):  # type: ignore[type-arg]  # wrapt 1 takes none
     """Stands for a pooled connection."""
 
     _self_lane: Lane
@@ -38,16 +41,20 @@ class LaneConnection(ObjectProxy[PoolProxiedConnection]):
     _self_savepoint: str | None
     _self_autocommit: bool
     _self_began: bool
+    _self_side: Side | None
+    _self_points: list[str]
 
     def __init__(self, lane: Lane, scope: Scope, judge: Judge, give_back: Callable[[Lane], None]) -> None:
-        super().__init__(lane.connection)
+        super().__init__(lane.channel.connection)  # type: ignore[attr-defined]  # SQLAlchemy's lanes are PoolChannels
         self._self_lane = lane
         self._self_scope = scope
         self._self_judge = judge
         self._self_give_back = give_back
         self._self_savepoint = None
-        self._self_autocommit = lane.autocommits
+        self._self_autocommit = lane.channel.autocommits
         self._self_began = False
+        self._self_side = None
+        self._self_points = []
 
     @property
     def lane(self) -> Lane:
@@ -59,6 +66,34 @@ class LaneConnection(ObjectProxy[PoolProxiedConnection]):
         """Whether each statement counts as committed at once."""
         return self._self_autocommit and not self._self_began
 
+    @property
+    def side(self) -> Side | None:
+        """The connection beside the lane, where one was needed."""
+        return self._self_side
+
+    def open_side(self, engine: Any, operation: str) -> Side:
+        """The same, opened when need be; raises WriteRefused where there can be none."""
+        from tracer_bullet.guards.sql_side import Side  # noqa: PLC0415  # few bullets need it
+
+        self._check_alive()
+        if self._self_side is None:
+            self._self_side = Side(engine, operation)
+        return self._self_side
+
+    @property
+    def savepoints(self) -> list[str]:
+        """The application's own savepoints, the outermost first."""
+        return list(self._self_points)
+
+    def note_savepoint(self, name: str, *, sets: bool, releases: bool) -> None:
+        """The application set a savepoint, released it, or went back to it."""
+        points = self._self_points
+        if sets:
+            points.append(name)
+        elif name in points:
+            last = len(points) - 1 - points[::-1].index(name)
+            del points[last if releases else last + 1 :]
+
     def set_isolation(self, level: str) -> None:
         """Note the isolation level that the application asks for; the lane's transaction keeps its own."""
         self._self_autocommit = level.upper().replace("_", " ") == "AUTOCOMMIT"
@@ -68,36 +103,43 @@ class LaneConnection(ObjectProxy[PoolProxiedConnection]):
         self._check_alive()
         self._self_began = self._self_began or explicit
         if self._self_savepoint is None:
-            self._self_savepoint = self._self_lane.begin()
+            self._self_savepoint = drive(self._self_lane.begin())
         return self._self_lane
 
     def commit(self) -> None:
         """What the application takes for a commit: keep, within the lane."""
         self._check_alive()
-        name, self._self_savepoint = self._self_savepoint, None
-        self._self_began = False
-        if name is None:
-            return
-        try:
-            self._self_lane.release(name)
-        except Exception:  # noqa: BLE001  # PostgreSQL's answer to COMMIT in a failed transaction is ROLLBACK
-            self._self_lane.undo(name)
+        name = self._end_of_transaction()
+        if name is not None:
+            try:
+                drive(self._self_lane.release(name))
+            except Exception:  # noqa: BLE001  # PostgreSQL's answer to COMMIT in a failed transaction is ROLLBACK
+                drive(self._self_lane.undo(name))
+        if self._self_side is not None:
+            self._self_side.commit()
 
     def rollback(self) -> None:
         """Undo the application's transaction, keep what it 'committed' before."""
-        name, self._self_savepoint = self._self_savepoint, None
-        self._self_began = False
+        name = self._end_of_transaction()
+        if self._self_side is not None:
+            self._self_side.rollback()
         if name is not None and not self._self_lane.closed:
-            self._self_lane.undo(name)
+            drive(self._self_lane.undo(name))
 
     def cursor(self, *args: Any, **kwargs: Any) -> LaneCursor:
         """A cursor on the lane; refused when the bullet is over, so that no customer's write lands here."""
         self._check_alive()
         return LaneCursor(self.__wrapped__.cursor(*args, **kwargs), self)
 
-    def judge(self, sql: str, count: int, run: Callable[[], Any]) -> Any:
+    def driver_cursor(self) -> Any:
+        """A cursor of the lane's connection below, for the guard's own reads."""
+        return self.__wrapped__.cursor()
+
+    def judge(
+        self, cursor: LaneCursor, sql: str, sets: Sequence[Any], run: Callable[[Any, str | None], Any], *, streams: bool
+    ) -> Any:
         """Judge a raw cursor's statement and run it."""
-        return self._self_judge(self, sql, count, run)
+        return self._self_judge(cursor, sql, sets, run, streams)
 
     def close(self) -> None:
         """Give the lane back; as with a pool, what was not committed is undone."""
@@ -116,6 +158,8 @@ class LaneConnection(ObjectProxy[PoolProxiedConnection]):
     def invalidate(self, *_: object, **__: object) -> None:
         """The connection is broken, or its use was broken off: the lane ends here."""
         self._self_lane.cut()
+        if self._self_side is not None:
+            self._self_side.cut()
         self._finish()
 
     def detach(self) -> None:
@@ -154,42 +198,65 @@ class LaneConnection(ObjectProxy[PoolProxiedConnection]):
 
     def _finish(self) -> None:
         give_back, self._self_give_back = self._self_give_back, None
-        if give_back is not None:
-            give_back(self._self_lane)
+        side, self._self_side = self._self_side, None
+        try:
+            if side is not None:
+                side.close()
+        finally:
+            if give_back is not None:
+                give_back(self._self_lane)
+
+    def _end_of_transaction(self) -> str | None:
+        name, self._self_savepoint = self._self_savepoint, None
+        self._self_began = False
+        self._self_points.clear()
+        return name
 
     def _check_alive(self) -> None:
         if self._self_lane.closed or not self._self_scope.live:
             raise WriteRefused("use of a bullet's connection", "its bullet is over; check out a new connection")
 
 
-class LaneCursor(ObjectProxy[Any]):
+class LaneCursor(ObjectProxy):  # type: ignore[type-arg]  # wrapt 1 takes none
     """Stands for a cursor. SQLAlchemy's executions, which are judged by then, go to the one below."""
 
     _self_connection: LaneConnection
+    _self_own: Any
 
     def __init__(self, cursor: Any, connection: LaneConnection) -> None:
         super().__init__(cursor)
         self._self_connection = connection
+        self._self_own = cursor
 
     @property
     def connection(self) -> LaneConnection:
         """The lane's connection (PEP 249, optional extension)."""
         return self._self_connection
 
+    @property
+    def own(self) -> Any:
+        """The driver's cursor on the lane."""
+        return self._self_own
+
+    def show(self, cursor: Any) -> None:
+        """Give the results of another cursor, until the next execution."""
+        self.__wrapped__ = cursor
+
     def execute(self, query: Any, *args: Any, **kwargs: Any) -> LaneCursor:
         """Judge and run one statement."""
-        self._judge(query, 1, lambda: self.__wrapped__.execute(query, *args, **kwargs))
+        given = args[0] if args else kwargs.get("params", kwargs.get("parameters"))
+        self._judge(query, [given], lambda cursor, sql: cursor.execute(sql or query, *args, **kwargs))
         return self
 
     def executemany(self, query: Any, parameters: Any, *args: Any, **kwargs: Any) -> LaneCursor:
         """Judge and run one statement with many parameter sets."""
         rows = list(parameters)
-        self._judge(query, len(rows), lambda: self.__wrapped__.executemany(query, rows, *args, **kwargs))
+        self._judge(query, rows, lambda cursor, sql: cursor.executemany(sql or query, rows, *args, **kwargs))
         return self
 
     def copy(self, query: Any, *args: Any, **kwargs: Any) -> Any:
         """Judge psycopg's COPY, whose rows come after; a context manager."""
-        return self._judge(query, 1, lambda: self.__wrapped__.copy(query, *args, **kwargs))
+        return self._judge(query, [None], lambda c, sql: c.copy(sql or query, *args, **kwargs), streams=True)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.__wrapped__, name)
@@ -203,8 +270,17 @@ class LaneCursor(ObjectProxy[Any]):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _judge(self, query: Any, count: int, run: Callable[[], Any]) -> Any:
-        return self._self_connection.judge(_text(query, self.__wrapped__), count, run)
+    def close(self) -> None:
+        """Close what it shows, and the cursor on the lane."""
+        self.__wrapped__.close()
+        if self.__wrapped__ is not self._self_own:
+            self._self_own.close()
+
+    def _judge(
+        self, query: Any, sets: Sequence[Any], run: Callable[[Any, str | None], Any], *, streams: bool = False
+    ) -> Any:
+        self.__wrapped__ = self._self_own
+        return self._self_connection.judge(self, _text(query, self._self_own), sets, run, streams=streams)
 
 
 def _text(query: Any, cursor: Any) -> str:

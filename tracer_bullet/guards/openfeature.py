@@ -8,12 +8,14 @@ and `account_id` in the evaluation context (and `sink`, `operation` for the seco
 
 A service without an OpenFeature provider, or a provider without these flags, changes nothing.
 A provider that cannot answer refuses: a kill switch that cannot be read is taken for pulled.
+What a provider does to answer is judged by the configuration alone.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, Final
 
 from opentelemetry import trace
@@ -31,6 +33,8 @@ _OURS: Final = frozenset({ENABLED_FLAG, POLICY_FLAG})
 # Errors that say "I know no such flag", as opposed to "I cannot tell".
 _UNKNOWN_FLAG: Final = frozenset({"FLAG_NOT_FOUND"})
 _patches: list[Patch] = []
+# A provider that asks a server for the flag makes a call that is judged in turn.
+_asking: ContextVar[bool] = ContextVar("tracer_bullet_policy_flag", default=False)
 
 
 def _patch() -> None:
@@ -49,7 +53,7 @@ GUARD = Guard(
     name="openfeature",
     module="openfeature",
     distribution="openfeature-sdk",
-    versions=">=0.8,<1",
+    versions=">=0.8.1,<1",
     sink=None,
     patch=_patch,
     unpatch=_unpatch,
@@ -69,13 +73,17 @@ def switched_off(service: str, claim: Claim) -> str:
 
 def policy_override(scope: Scope, service: str, sink: Sink, operation: str) -> Policy | None:
     """The policy that the owner's flag says for one write; DENY when it says something that cannot be done."""
-    if "openfeature.api" not in sys.modules:
+    if "openfeature.api" not in sys.modules or _asking.get():
         return None
     bullet = scope.context
     about = {"service": service, "run_id": bullet.run_id, "user_id": bullet.user_id, "account_id": bullet.account_id}
-    details = _client().get_string_details(
-        POLICY_FLAG, "", _context({**about, "sink": sink.value, "operation": operation})
-    )
+    token = _asking.set(True)
+    try:
+        details = _client().get_string_details(
+            POLICY_FLAG, "", _context({**about, "sink": sink.value, "operation": operation})
+        )
+    finally:
+        _asking.reset(token)
     if details.error_code is not None and details.error_code not in _UNKNOWN_FLAG:
         return Policy.DENY
     if not details.value:

@@ -31,7 +31,7 @@ _patches: list[Patch] = []
 def _patch() -> None:
     import smtplib  # noqa: PLC0415  # only where the service uses it
 
-    wrappers = {"sendmail": _sendmail, "mail": _mail, "rcpt": _rcpt, "data": _data, "putcmd": _putcmd}
+    wrappers = {"sendmail": _sendmail, "mail": _mail, "rcpt": _rcpt, "data": _data, "send": _send}
     _patches.extend(wrap(smtplib.SMTP, name, wrapper) for name, wrapper in wrappers.items())
 
 
@@ -112,12 +112,15 @@ def _address(args: Any, kwargs: Any) -> str:
     return str(args[0] if args else kwargs["recip"])
 
 
-def _putcmd(wrapped: Callable[..., Any], smtp: Any, args: Any, kwargs: Any) -> Any:
+def _send(wrapped: Callable[..., Any], smtp: Any, args: Any, kwargs: Any) -> Any:
+    """Below all commands, those that are sent by hand among them."""
     scope = _scope(smtp)
     if scope is None:
         return wrapped(*args, **kwargs)
-    verb = str(args[0] if args else kwargs["cmd"]).partition(" ")[0].upper()
-    if verb not in _RAW:
+    given = args[0] if args else kwargs["s"]
+    text = given if isinstance(given, str) else bytes(given).decode("latin-1")
+    verb = next((v for v in (line.partition(" ")[0].strip().upper() for line in text.splitlines()) if v in _RAW), "")
+    if not verb:
         return wrapped(*args, **kwargs)
     ruling = rule_on(scope, Sink.MAIL, "SEND")
     if ruling.policy is not Policy.ALLOW and not ruling.refuse:

@@ -36,8 +36,8 @@ class PoolChannel:
         found = _detect_autocommit(engine, connection)
         self.autocommits = found is True
         # An explicit BEGIN is right in either mode, so also where the driver cannot say.
-        self.needs_begin = found is not False or engine.dialect.name == "sqlite"
         self._mysql = engine.dialect.name in mysql.DIALECTS
+        self.needs_begin = found is not False or engine.dialect.name == "sqlite" or self._mysql
         if self._mysql and self.autocommits:  # nothing may commit after a deadlock's rollback
             self._set_autocommit(on=False)
 

@@ -17,7 +17,7 @@ from tracer_bullet.context.scope import Scope, live_scope
 from tracer_bullet.guards.canned import CannedSocket
 from tracer_bullet.guards.config import Sink, Stub
 from tracer_bullet.guards.egress import Call, Headers, guarded, method_of, redirected
-from tracer_bullet.guards.http_client import is_judged, judged
+from tracer_bullet.guards.http_client import is_judged, judged, without_cookies
 from tracer_bullet.guards.patching import Patch, unwrap, wrap
 from tracer_bullet.guards.registry import Guard
 
@@ -38,7 +38,7 @@ def _unpatch() -> None:
         unwrap(_patches.pop())
 
 
-GUARD = Guard(name="urllib3", module="urllib3", versions=">=1.26,<3", sink=Sink.EGRESS, patch=_patch, unpatch=_unpatch)
+GUARD = Guard(name="urllib3", module="urllib3", versions=">=1.26.5,<3", sink=Sink.EGRESS, patch=_patch, unpatch=_unpatch)
 
 
 @contextmanager
@@ -83,7 +83,7 @@ def _judge(
 def _call(pool: Any, method: str, url: str) -> tuple[Call, str]:
     """Whom a request is for, and its query; through a forwarding proxy the URL is absolute."""
     path, _, query = url.partition("?")
-    if "://" not in path:
+    if "://" not in path or path.startswith("/"):
         return Call(method, pool.scheme, pool.host.strip("[]"), pool.port, path), query
     to = urlsplit(path)
     return Call(method, to.scheme.lower(), to.hostname or "", to.port, to.path or "/"), query
@@ -121,7 +121,7 @@ def _send_to_sandbox(pool: Any, url: str, method: str, rest: Mapping[str, Any]) 
         connection.sock.close()  # nobody else will; the response keeps its own file open
     if hasattr(response, "_pool"):
         response._pool = pool  # whose connection it gives back
-    return response
+    return without_cookies(response)
 
 
 def _prepare_proxy(wrapped: Callable[..., Any], _pool: Any, args: Any, kwargs: Any) -> Any:

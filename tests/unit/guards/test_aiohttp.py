@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import aiohttp
@@ -17,14 +17,21 @@ from tests.unit.guards.peers import bullet, serving
 from tracer_bullet.guards import Rule, Stub, WriteRefused
 
 
+def _run(main: Coroutine[Any, Any, Any]) -> Any:
+    """As `asyncio.run`; aiohttp before 3.12 closes its sockets a step after its session."""
+
+    async def settled() -> Any:
+        try:
+            return await main
+        finally:
+            await asyncio.sleep(0)
+
+    return asyncio.run(settled())
+
+
 def _send(
     method: str, url: str, *, body: bytes | None = None, headers: Any = None, proxy: str = "", trust: str = ""
 ) -> Answer:
-    async def main() -> Answer:
-        answer = await call()
-        await asyncio.sleep(0)  # aiohttp before 3.12 closes its sockets a step after its session
-        return answer
-
     async def call() -> Answer:
         context: Any = ssl.create_default_context(cafile=trust) if trust else True
         async with (
@@ -34,7 +41,7 @@ def _send(
             lowered = {name.lower(): value for name, value in response.headers.items()}
             return Answer(response.status, await response.text(), lowered)
 
-    return asyncio.run(main())
+    return _run(call())
 
 
 class TestAiohttp(HttpContract):
@@ -66,7 +73,7 @@ def test_a_stub_is_streamed_and_its_body_left(arm_service: Any) -> None:
         Stub(url="https://payments.example/no", status=409),
     )
     with bullet(arm_service(stubs=stubs)):
-        asyncio.run(main())
+        _run(main())
     assert asked == []
 
 
@@ -85,7 +92,7 @@ def test_a_session_that_a_bullet_used_serves_customers(arm_service: Any) -> None
                     assert await post(session, b"2") == "stubbed"
                 assert await post(session, b"3") == "real"
 
-        asyncio.run(main())
+        _run(main())
         assert (peer.stored, peer.connections) == (["1", "3"], 1)
 
 
@@ -120,11 +127,11 @@ def test_websockets_of_third_parties_are_writes(inside: bool, arm_service: Any, 
             await runner.cleanup()
 
     if inside:
-        asyncio.run(main())
+        _run(main())
         assert (seen, telemetry.decisions) == (["a.b.c"], [])
         return
     with pytest.raises(WriteRefused):
-        asyncio.run(main())
+        _run(main())
     assert (seen, telemetry.decisions) == ([], [("denied", "WEBSOCKET 127.0.0.1/socket")])
 
 
@@ -137,4 +144,4 @@ def test_a_websocket_can_be_allowed(arm_service: Any) -> None:
                 await session.ws_connect(peer.url + "/no-socket-here")
             assert [r.method for r in peer.requests] == ["GET"]
 
-    asyncio.run(main())
+    _run(main())

@@ -13,7 +13,6 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import IllegalOperation
-from opentelemetry.instrumentation.aiokafka import AIOKafkaInstrumentor
 from sqlalchemy import Engine, create_engine
 from sqlalchemy import text as sql
 
@@ -21,6 +20,7 @@ from tests.servers.kafka import run_kafka
 from tests.unit.guards.conftest import Telemetry
 from tests.unit.guards.contract import GuardContract
 from tests.unit.guards.loop_thread import Loop
+from tests.versions import instrumentor
 from tracer_bullet.context.carriers import CARRIER_NAMES
 from tracer_bullet.context.scope import Scope, entered, live_scope
 from tracer_bullet.guards import Armed, Policy, Rule, Sink, WriteRefused
@@ -30,6 +30,7 @@ from tracer_bullet.model import Context
 # As they are without any guard: for strangers that look at a topic.
 _RAW_GETMANY = AIOKafkaConsumer.getmany
 _numbers = itertools.count(1)
+AIOKafkaInstrumentor = instrumentor("aiokafka", "AIOKafkaInstrumentor")
 
 
 @pytest.fixture(scope="session")

@@ -151,7 +151,7 @@ def test_a_request_started_inside_a_bullets_is_in_its_own_trace(
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body"})
 
-    inner = OpenTelemetryMiddleware(app, tracer_provider=telemetry.provider, exclude_spans=["send", "receive"])
+    inner = OpenTelemetryMiddleware(app, tracer_provider=telemetry.provider)
     headers = {"traceparent": f"00-{TRACE_ID}-b7ad6b7169203331-01"}
     if kind == "bullet":
         headers = flag_headers(TRACE_ID)
@@ -174,7 +174,7 @@ def test_a_bullet_started_inside_a_customers_request_is_in_its_own_trace(
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body"})
 
-    inner = OpenTelemetryMiddleware(app, tracer_provider=telemetry.provider, exclude_spans=["send", "receive"])
+    inner = OpenTelemetryMiddleware(app, tracer_provider=telemetry.provider)
     with inside_an_earlier_request(telemetry, None, ended=ended):
         asyncio.run(call(asgi.GuardMiddleware(inner, arm_service()), flag_headers(TRACE_ID)))
     (server,) = [s for s in telemetry.spans if s.kind is SpanKind.SERVER and s.name != "the earlier request"]
@@ -190,7 +190,7 @@ def test_a_server_span_made_outside_the_guard_stays_the_parent(arm_service, flag
         await send({"type": "http.response.body"})
 
     guarded = asgi.GuardMiddleware(app, arm_service())
-    outer = OpenTelemetryMiddleware(guarded, tracer_provider=telemetry.provider, exclude_spans=["send", "receive"])
+    outer = OpenTelemetryMiddleware(guarded, tracer_provider=telemetry.provider)
     asyncio.run(call(outer, flag_headers(TRACE_ID)))
     spans = {s.name: s for s in telemetry.spans}
     server = next(s for s in telemetry.spans if s.kind is SpanKind.SERVER)

@@ -279,12 +279,13 @@ class TestS3Transfers:
             instrumentor = URLLib3Instrumentor()
             instrumentor.instrument(tracer_provider=telemetry.provider)
             try:
-                server = AwsServer.__new__(AwsServer)
+                server = AwsServer()
                 server.url = peer.url
                 with bullet(arm_service(aws="allow")):
                     server.client("s3").put_object(Bucket="photos", Key="k", Body=b"x")
                     server.client("s3").head_object(Bucket="photos", Key="k")
             finally:
+                server.close_clients()
                 instrumentor.uninstrument()
         assert [(r.method, r.claim) for r in peer.requests] == [("PUT", None), ("HEAD", None)]
 
@@ -352,7 +353,7 @@ def test_operations_that_nobody_wrote_an_answer_for(aws: AwsServer, arm_service:
         )
         speech = aws.client("polly").synthesize_speech(Text="x", OutputFormat="mp3", VoiceId="Joanna")
         with pytest.raises(WriteRefused, match="stream of events"):
-            aws.client("bedrock-runtime").converse_stream(modelId="anthropic.claude-v2", messages=[])
+            aws.client("bedrock-runtime").invoke_model_with_response_stream(modelId="anthropic.claude-v2", body=b"{}")
     assert secret["ARN"]
     assert started["executionArn"]
     assert started["startDate"].tzinfo is not None

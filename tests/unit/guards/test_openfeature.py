@@ -22,6 +22,8 @@ from tracer_bullet.guards.openfeature import ENABLED_FLAG, POLICY_FLAG
 from tracer_bullet.guards.rulings import rule_on
 from tracer_bullet.model import Context
 
+# Before 0.9 the one that waits was the only one.
+_set_provider = getattr(api, "set_provider_and_wait", api.set_provider)
 Answer = Callable[[dict[str, Any]], Any]
 
 
@@ -56,10 +58,11 @@ class Owner(AbstractProvider):
 def owner() -> Iterator[Owner]:
     found = Owner()
     try:
-        api.set_provider_and_wait(found)
+        _set_provider(found)
         yield found
     finally:
-        api.shutdown()
+        api.clear_providers()
+        api.clear_hooks()
 
 
 Refuse = Callable[..., str]

@@ -16,7 +16,7 @@ from tests.unit.guards.peers import bullet
 from tracer_bullet.guards import Armed, Policy, Rule, Sink, WriteRefused
 
 Arm = Callable[..., Armed]
-_METHODS = ("sendmail", "mail", "rcpt", "data", "putcmd")
+_METHODS = ("sendmail", "mail", "rcpt", "data", "send")
 
 
 @pytest.fixture(scope="module")

@@ -56,11 +56,12 @@ def rows(url: str) -> list[str]:
     """What a stranger to all guards reads from the file."""
     import sqlite3
 
-    connection = sqlite3.connect(url.removeprefix("sqlite:///"))
-    try:
-        return [sku for (sku,) in connection.execute("SELECT sku FROM orders ORDER BY id")]
-    finally:
-        connection.close()
+    with entered(None):
+        connection = sqlite3.connect(url.removeprefix("sqlite:///"))
+        try:
+            return [sku for (sku,) in connection.execute("SELECT sku FROM orders ORDER BY id")]
+        finally:
+            connection.close()
 
 
 @contextmanager
