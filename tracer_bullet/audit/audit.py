@@ -176,6 +176,8 @@ def _writes(trace: Trace, system: System, rules: AuditRules) -> Iterator[Finding
                 cure="give the guard a policy that can answer: a stub, a redirect, or rollback",
             )
         elif decision == attributes.UNGUARDED:
+            if _is_allowed(span.service, operation, rules):
+                continue
             yield _finding(
                 "unguarded-call",
                 span,
@@ -183,7 +185,7 @@ def _writes(trace: Trace, system: System, rules: AuditRules) -> Iterator[Finding
                 operation=operation,
                 severity=Severity.GAP,
                 message=f"in {span.service} the bullet did {operation} through code that no guard stands for",
-                cure="guard it, set TRACER_BULLET_NET=deny, or ignore the rule with the reason why it is harmless",
+                cure="guard it, set TRACER_BULLET_NET=deny, or say under audit.allow why it is harmless",
             )
         elif decision not in attributes.DECISIONS:
             yield _finding(

@@ -220,6 +220,8 @@ def test_a_denied_write_is_a_warning_what_no_guard_saw_a_gap_and_an_unknown_deci
     assert (denied.rule, denied.severity) == ("denied-write", Severity.WARNING)
     (net,) = audit(change(clean(), 8, **{"tb.guard.decision": "unguarded"}))
     assert (net.rule, net.severity) == ("unguarded-call", Severity.GAP)
+    fine = (AllowedWrite(service=net.service, operation="*"),)
+    assert audit(change(clean(), 8, **{"tb.guard.decision": "unguarded"}), allow=fine) == []
     (unknown,) = audit(change(clean(), 8, **{"tb.guard.decision": "trust-me"}))
     assert (unknown.rule, unknown.severity) == ("unknown-decision", Severity.ERROR)
 
