@@ -6,7 +6,9 @@ BIN := $(VENV)/bin
 # A file's tests stay together, so that a server that they share is started once.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: demo test test-full lint types fix schemas bench clean
+OLDEST := .venvs/oldest
+
+.PHONY: demo test test-full test-oldest lint types fix schemas bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/tracer-bullet demo
@@ -18,6 +20,12 @@ test: $(VENV)/.dev
 test-full: $(VENV)/.dev
 	@sh tests/setup.sh
 	$(PYTEST)
+
+# The guards against the oldest version of every library that they take; .venv has the newest. Deprecations in the
+# old libraries' own code, and nothing else, are no errors here.
+test-oldest: $(OLDEST)/.done
+	$(OLDEST)/bin/python -m pytest -n 2 --dist loadfile -m "not slow" tests/unit/guards tests/unit/context \
+		-o filterwarnings="$$(printf 'error\nignore::DeprecationWarning:(?!tests|tracer_bullet)')"
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -52,3 +60,13 @@ $(VENV)/.demo: $(VENV)/bin/python pyproject.toml
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@ $(VENV)/.demo
+
+$(OLDEST)/.done: pyproject.toml tests/oldest.txt
+	$(PYTHON) -m venv --clear $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --upgrade pip
+	@sh tests/setup.sh
+	grep -v '^mysqlclient=' tests/oldest.txt >$(OLDEST)/wheels.txt
+	$(OLDEST)/bin/python -m pip install --quiet --editable '.[harness]' --requirement $(OLDEST)/wheels.txt
+	$(OLDEST)/bin/python -m pip install --quiet --constraint tests/oldest.txt mysqlclient || \
+		echo "mysqlclient could not be built; its tests will be skipped"
+	@touch $@

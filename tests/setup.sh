@@ -20,7 +20,7 @@ command -v npm >/dev/null 2>&1 || missing="$missing npm"
 # There is no wheel of mysqlclient for Linux, so it is built, after MariaDB's headers are there.
 build_mysqlclient() {
   [ ! -x .venv/bin/python ] || .venv/bin/python -c "import MySQLdb" 2>/dev/null ||
-    .venv/bin/python -m pip install --quiet "mysqlclient>=2.1,<2.4" >/dev/null 2>&1 ||
+    .venv/bin/python -m pip install --quiet "mysqlclient>=2.2,<2.4" >/dev/null 2>&1 ||
     echo "mysqlclient could not be built; its tests will be skipped"
 }
 trap build_mysqlclient EXIT

@@ -19,6 +19,7 @@ from wrapt import FunctionWrapper
 from tracer_bullet.context.scope import Scope, entered, live_scope
 
 _POOL_WORKER = getattr(_pool_module, "_worker", None)
+_POOL_MODULE = "multiprocessing.pool"  # whose threads serve everybody, too
 
 
 def install() -> None:
@@ -61,8 +62,13 @@ def _submit(wrapped: Callable[..., Any], _pool: object, args: tuple[Any, ...], k
         return wrapped(bind(scope, args[0]), *args[1:], **kwargs)
 
 
+def _serves_all(target: object) -> bool:
+    """Whether a thread is a pool's, and so must not keep the scope of the request that happened to start it."""
+    return target is not None and (target is _POOL_WORKER or getattr(target, "__module__", "") == _POOL_MODULE)
+
+
 def _start(wrapped: Callable[..., Any], thread: threading.Thread, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     scope = live_scope()
-    if scope is not None and getattr(thread, "_target", None) is not _POOL_WORKER:
+    if scope is not None and not _serves_all(getattr(thread, "_target", None)):
         thread.run = bind(scope, thread.run)  # type: ignore[method-assign]
     return wrapped(*args, **kwargs)

@@ -1,9 +1,9 @@
 """Guard for what a service receives from Kafka with aiokafka: `async for`, `getone`, `getmany`.
 
 A bullet's message is handed out alone, and its scope is in the caller's context until the
-caller asks for the next one. A batch holds customers' messages or one bullet's message, never
-both; a tester's comes alone like a bullet's. Positions belong to the consumer group and not to a message: the bullet's handler
-commits like any other; what is skipped or refused is passed over for good.
+caller asks for the next one; so is a tester's. A batch holds customers' messages or one of
+those, never both. Positions belong to the consumer group and not to a message: the bullet's
+handler commits like any other; what is skipped or refused is passed over for good.
 """
 
 from __future__ import annotations

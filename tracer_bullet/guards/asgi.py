@@ -10,10 +10,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import Any
 
+from opentelemetry.trace import SpanKind
+
 from tracer_bullet.context.carriers import BAGGAGE, HEADER, TRACESTATE, Claim, asgi_may_claim, read_claim
 from tracer_bullet.context.decide import Admission, decide
-from tracer_bullet.context.scope import Closer, Scope, entered, inherited_scope
+from tracer_bullet.context.scope import Closer, Scope, entered, inherited_scope, live_scope
 from tracer_bullet.guards.answer import AnswerMeter
+from tracer_bullet.guards.config import Policy, Sink
 from tracer_bullet.guards.inbound import (
     PROBLEM_TYPE,
     first,
@@ -23,8 +26,10 @@ from tracer_bullet.guards.inbound import (
     record_refusal,
     untangled,
 )
+from tracer_bullet.guards.policy import Ruling
 from tracer_bullet.guards.registry import Armed, default
-from tracer_bullet.guards.testers import tester_scope
+from tracer_bullet.guards.rulings import rule_on, write_span
+from tracer_bullet.guards.testers import is_tester, tester_scope
 from tracer_bullet.model import FlagState
 
 AsgiScope = MutableMapping[str, Any]
@@ -33,6 +38,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiApp = Callable[[AsgiScope, Receive, Send], Awaitable[None]]
 
 _TESTED = "tracer_bullet.tested"
+_PUSH = "PUSH websocket"
 _NAMES = {name.encode(): name for name in (BAGGAGE, TRACESTATE, HEADER)}
 
 
@@ -58,6 +64,8 @@ async def serve(app: AsgiApp, armed: Armed | None, scope: AsgiScope, receive: Re
         return
     claim = read_asgi_claim(scope["headers"])
     armed = armed or default()
+    if claim is None and armed is not None and scope["type"] == "websocket":
+        send = _own(send, None)
     if claim is None:
         if armed is not None and armed.config.testers and _TESTED not in scope:
             await _serve_tester(app, armed, scope, receive, send)
@@ -114,6 +122,8 @@ async def _serve_bullet(
         await asyncio.to_thread(late.closed.wait, armed.config.hold_s)
     if armed.config.hold_s > 0:
         send = _Answer(armed, request, scope.get("method", ""), send)
+    if scope["type"] == "websocket":
+        send = _own(send, request)
     closers: Sequence[Closer] = ()
     try:
         with entered(request), armed.sealed(request, parent) as closers:
@@ -121,6 +131,24 @@ async def _serve_bullet(
     finally:
         # A cancelled request must still roll back.
         await asyncio.shield(asyncio.ensure_future(_release(armed, request, closers)))
+
+
+def _own(send: Send, request: Scope | None) -> Send:
+    """The `send` of a websocket, by which a bullet of another request pushes nothing to whoever listens."""
+
+    async def push(message: MutableMapping[str, Any]) -> None:
+        scope = live_scope()
+        if scope is None or scope is request or is_tester(scope):
+            await send(message)
+            return
+        ruling = rule_on(scope, Sink.MESSAGES, _PUSH)
+        if ruling.policy not in (Policy.ALLOW, Policy.NOOP):
+            ruling = Ruling(ruling.policy, ruling.refuse or "the websocket is another request's")
+        with write_span(scope, _PUSH, ruling, {"network.protocol.name": "websocket"}, kind=SpanKind.PRODUCER):
+            if ruling.policy is Policy.ALLOW:
+                await send(message)
+
+    return push
 
 
 async def _release(armed: Armed, request: Scope, closers: Sequence[Closer]) -> None:

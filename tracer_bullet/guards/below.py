@@ -4,10 +4,11 @@ Guards sit on top of each other: SQLAlchemy's or Django's guard judges a stateme
 driver below, which has a guard of its own, runs it. `with below():` says "judged; what the
 driver does in here is that guard's business"; a driver's guard asks `is_below()` and passes
 the call untouched. The mark is for connects as well: a connection that was opened below is
-left alone for good (see `raw_lanes`), since its owner sees all that is run on it.
+left alone for good, since its owner sees all that is run on it.
 
-The mark is a context variable: it does not reach threads that are started inside, and it
-ends with the `with` block. Never hold it around application code.
+The mark is a context variable: it does not reach threads that are started inside (aiosqlite's
+guard carries it there), and it ends with the `with` block. Never hold it around application
+code.
 """
 
 from __future__ import annotations

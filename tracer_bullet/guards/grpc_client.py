@@ -4,7 +4,7 @@ It sits in the classes that make the call (`_UnaryUnaryMultiCallable` and its li
 and its like), below all interceptors: so it covers channels and stubs that were there before the
 service was armed, and is always inside of OpenTelemetry's interceptors. gRPC has no safe methods:
 every call to a third party is a write. One that is stubbed is answered from here; the channel
-never hears of it.
+never hears of it. A stream that somebody else opened carries no flag, and a bullet may not write to it.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from tracer_bullet.guards.egress import with_flag, without_flag
 from tracer_bullet.guards.evidence import write_attributes
 from tracer_bullet.guards.grpc_stubs import StubbedCall, StubChannel, message_bytes, take_requests
 from tracer_bullet.guards.patching import Patch, unwrap, wrap
-from tracer_bullet.guards.policy import EgressAction, WriteRefused, egress_action, is_inside
+from tracer_bullet.guards.policy import EgressAction, Ruling, WriteRefused, egress_action, is_inside
 from tracer_bullet.guards.registry import Guard
-from tracer_bullet.guards.rulings import client_span, owner, rule_on
+from tracer_bullet.guards.rulings import client_span, owner, rule_on, write_span
 
 # What OpenTelemetry's own exporters call, often from inside a request: telemetry is no write.
 _TELEMETRY: Final = "/opentelemetry.proto.collector."
@@ -41,12 +41,16 @@ _AIO: Final = ("UnaryUnaryCall", "UnaryStreamCall", "StreamUnaryCall", "StreamSt
 # Where a call's metadata and an asyncio call's channel stand among the positional arguments.
 _METADATA_AT, _AIO_METADATA_AT, _AIO_CHANNEL_AT, _AIO_METHOD_AT, _AIO_DESERIALIZER_AT = 2, 2, 5, 6, 8
 
+_AIO_STREAMED: Final = "_init_stream_request_mixin"  # called when a call that can be written to is made
+_OPENED_IN: Final = "_tracer_bullet_opened_in"
+
 _patches: list[Patch] = []
 
 
 def _patch() -> None:
     import grpc._channel  # noqa: PLC0415  # only where the service uses it
     import grpc.aio._call  # noqa: PLC0415
+    import grpc.aio._interceptor  # noqa: PLC0415
     from grpc._cython import cygrpc  # noqa: PLC0415
 
     for name, methods, takes_many, gives_many in _SYNC:
@@ -55,6 +59,9 @@ def _patch() -> None:
             _patches.append(wrap(getattr(grpc._channel, name), method, _sync_call(answer)))
     for name in _AIO:
         _patches.append(wrap(getattr(grpc.aio._call, name), "__init__", _aio_call))  # noqa: PERF401
+    for mixin in (grpc.aio._call._StreamRequestMixin, grpc.aio._interceptor._InterceptedStreamRequestMixin):
+        _patches.append(wrap(mixin, "write", _aio_write))
+        _patches.append(wrap(mixin, _AIO_STREAMED, _aio_stream))
     if not hasattr(cygrpc.AioChannel, "target"):
         _patches.append(wrap(grpc.aio._channel.Channel, "__init__", _aio_channel))
 
@@ -121,6 +128,25 @@ def _aio_call(wrapped: Callable[..., Any], _call: Any, args: Any, kwargs: Any) -
             body = message_bytes(verdict.stub, args[_AIO_DESERIALIZER_AT], rpc.operation)
             given[_AIO_CHANNEL_AT] = StubChannel(body)
         return wrapped(*given, **kwargs)
+
+
+def _aio_stream(wrapped: Callable[..., Any], call: Any, args: Any, kwargs: Any) -> Any:
+    scope = live_scope()
+    if scope is not None:
+        setattr(call, _OPENED_IN, scope)
+    return wrapped(*args, **kwargs)
+
+
+def _aio_write(wrapped: Callable[..., Any], call: Any, args: Any, kwargs: Any) -> Any:
+    scope = live_scope()
+    if scope is None or getattr(call, _OPENED_IN, None) is scope:
+        return wrapped(*args, **kwargs)
+    ruling = rule_on(scope, Sink.EGRESS, "CALL stream")
+    if ruling.policy is not Policy.ALLOW:
+        why = "the stream was opened outside of this bullet, without the flag"
+        ruling = Ruling(ruling.policy, ruling.refuse or why)
+    with write_span(scope, "CALL stream", ruling, {"rpc.system": "grpc"}):
+        return wrapped(*args, **kwargs)
 
 
 # Where older versions' asyncio channels lead, by the id of their core, which they keep alive.

@@ -22,6 +22,7 @@ from tracer_bullet.context.decide import Admission, decide
 from tracer_bullet.context.scope import Closer, Scope, entered, inherited_scope, switch
 from tracer_bullet.guards.inbound import first, is_nested, open_scope, problem, record_refusal, untangled
 from tracer_bullet.guards.registry import Armed, default
+from tracer_bullet.guards.testers import tester_scope
 from tracer_bullet.model import FlagState
 
 PROBLEM_KEY: Final = "x-tracer-bullet-problem"
@@ -55,7 +56,8 @@ def _interceptors() -> tuple[Any, Any]:
 
         def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
             handler = continuation(details)
-            return handler if _is_plain(handler, details) else _guarded(handler, details, self._armed, aio=False)
+            plain = _is_plain(handler, details, self._armed)
+            return handler if plain else _guarded(handler, details, self._armed, aio=False)
 
     class AioServerInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         def __init__(self, armed: Armed | None) -> None:
@@ -63,7 +65,8 @@ def _interceptors() -> tuple[Any, Any]:
 
         async def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
             handler = await continuation(details)
-            return handler if _is_plain(handler, details) else _guarded(handler, details, self._armed, aio=True)
+            plain = _is_plain(handler, details, self._armed)
+            return handler if plain else _guarded(handler, details, self._armed, aio=True)
 
     return ServerInterceptor, AioServerInterceptor
 
@@ -77,11 +80,15 @@ def read_metadata_claim(metadata: Iterable[tuple[str, str | bytes]] | None) -> C
     return read_claim(found.get(BAGGAGE, ()), found.get(TRACESTATE, ()), found.get(HEADER, ())) if found else None
 
 
-def _is_plain(handler: Any, details: Any) -> bool:
-    """Whether this is a customer's call, served as if there were no guard: all but what a context left behind."""
+def _is_plain(handler: Any, details: Any, armed: Armed | None) -> bool:
+    """Whether this is a customer's call, served as if there were no guard: all but what a context left behind, and
+    all in a service that has tester accounts."""
     if handler is None:  # no such method: the server says so
         return True
-    return inherited_scope() is None and read_metadata_claim(details.invocation_metadata) is None
+    if inherited_scope() is not None or read_metadata_claim(details.invocation_metadata) is not None:
+        return False
+    armed = armed or default()
+    return armed is None or not armed.config.testers
 
 
 _FACTORIES = (
@@ -143,13 +150,19 @@ class _Call:
                 self.headers.setdefault(name, []).append(_text(value))
         self.claim = read_metadata_claim(details.invocation_metadata)
         self.traceparent = first(self.headers, "traceparent")
-        self.armed = (armed or default()) if self.claim is not None else armed
+        self.armed = armed or default()
 
     def admit(self) -> Admission:
         """The decision on this call."""
         if self.claim is None or self.armed is None:
             return decide(self.claim, None)
         return self.armed.admit(self.claim)
+
+    def tester(self) -> Scope | None:
+        """The scope of a call without the flag that names a tester's account."""
+        if self.armed is None or not self.armed.config.testers:
+            return None
+        return tester_scope(self.armed, self.headers.get(BAGGAGE, ()))
 
     def is_nested(self) -> bool:
         """Whether an interceptor outside of this one serves it already."""
@@ -182,10 +195,10 @@ class _Call:
                 await asyncio.shield(asyncio.ensure_future(self.close(scope)))
 
     async def open(self, context: Any) -> Scope | None:
-        """The bullet's scope; None for a customer. A refusal raises what `abort` raises."""
+        """The scope of a bullet or a tester; None for a customer. A refusal raises what `abort` raises."""
         admission = self.admit()
         if admission.state is FlagState.ABSENT:
-            return None
+            return self.tester()
         if admission.state is not FlagState.VALID or self.armed is None:
             code, details, trailing = self.refusal(admission)
             await context.abort(code, details, trailing)
@@ -310,6 +323,8 @@ class _Run:
         switch(None)
         admission = self._call.admit()
         if admission.state is FlagState.ABSENT:
+            self._scope = self._call.tester()
+            switch(self._scope)
             return
         if admission.state is not FlagState.VALID or self._call.armed is None:
             code, details, trailing = self._call.refusal(admission)

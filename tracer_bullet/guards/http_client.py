@@ -2,7 +2,8 @@
 
 It sits in `HTTPConnection.endheaders`: the request is known by then, whichever way it was
 built, and nothing of it has been sent. Bytes that are sent without a request are refused.
-A stub's answer is given by a socket that has it ready; the connection's own socket is closed first and opened anew by its next request.
+A stub's answer is given by a socket that has it ready; the connection's own socket is
+closed first and opened anew by its next request.
 urllib3's connections pass: their pool judges them.
 """
 
@@ -157,8 +158,9 @@ def _connect(connection: Any, scheme: str, host: str, port: int | None) -> Any:
 def without_cookies(response: Any) -> Any:
     """A sandbox's answer, which names the real URL: its cookies must not get into a jar that customers' calls use."""
     for part in (response, getattr(response, "_original_response", None)):
-        if "set-cookie" in (getattr(part, "headers", None) or ()):
-            del part.headers["set-cookie"]
+        headers: Any = getattr(part, "headers", None) or {}
+        if "set-cookie" in headers:
+            del headers["set-cookie"]
     return response
 
 

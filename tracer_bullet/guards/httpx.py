@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any, Final
 
 from tracer_bullet.context.scope import Scope, live_scope
@@ -19,6 +20,7 @@ from tracer_bullet.guards.registry import Guard
 
 _SANDBOX: Final = "tracer_bullet_sandbox"  # among a request's extensions
 _patches: list[Patch] = []
+_pooled: ContextVar[bool] = ContextVar("tracer_bullet_httpcore_pooled", default=False)
 
 
 def _patch() -> None:
@@ -26,6 +28,9 @@ def _patch() -> None:
 
     _patches.append(wrap(httpcore.ConnectionPool, "handle_request", _handle))
     _patches.append(wrap(httpcore.AsyncConnectionPool, "handle_async_request", _handle_async))
+    # Used without a pool; inside of one they pass.
+    _patches.append(wrap(httpcore.HTTPConnection, "handle_request", _handle))
+    _patches.append(wrap(httpcore.AsyncHTTPConnection, "handle_async_request", _handle_async))
 
 
 def _unpatch() -> None:
@@ -38,23 +43,39 @@ GUARD = Guard(name="httpx", module="httpcore", versions=">=1.0,<2", sink=Sink.EG
 
 def _handle(wrapped: Callable[..., Any], _pool: Any, args: Any, kwargs: Any) -> Any:
     scope = live_scope()
-    if scope is None:
+    if scope is None or _pooled.get():
         return wrapped(*args, **kwargs)
     request = args[0] if args else kwargs["request"]
     with _guarded(scope, request) as answer:
-        return _received(request, wrapped(request)) if answer is None else answer
+        if answer is not None:
+            return answer
+        with _judged():
+            return _received(request, wrapped(request))
 
 
 def _handle_async(wrapped: Callable[..., Any], _pool: Any, args: Any, kwargs: Any) -> Any:
     scope = live_scope()
-    if scope is None:
+    if scope is None or _pooled.get():
         return wrapped(*args, **kwargs)  # a coroutine, as _judge_async's is
     return _judge_async(scope, wrapped, args[0] if args else kwargs["request"])
 
 
 async def _judge_async(scope: Scope, wrapped: Callable[..., Any], request: Any) -> Any:
     with _guarded(scope, request) as answer:
-        return _received(request, await wrapped(request)) if answer is None else answer
+        if answer is not None:
+            return answer
+        with _judged():
+            return _received(request, await wrapped(request))
+
+
+@contextlib.contextmanager
+def _judged() -> Iterator[None]:
+    """Let the connection pass that the judged request goes over."""
+    token = _pooled.set(True)
+    try:
+        yield
+    finally:
+        _pooled.reset(token)
 
 
 @contextlib.contextmanager

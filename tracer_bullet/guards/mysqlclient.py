@@ -44,7 +44,7 @@ def _unpatch() -> None:
 GUARD = Guard(
     name="mysqlclient",
     module="MySQLdb",
-    versions=">=2.1,<2.4",
+    versions=">=2.2,<2.4",
     sink=Sink.SQL,
     patch=_patch,
     unpatch=_unpatch,

@@ -29,6 +29,8 @@ from tracer_bullet.model import RequestType, attributes
 Describe = Callable[[tuple[Any, ...]], str]
 """From an audit event's arguments: what the trace says of it, without values; empty when it is harmless."""
 
+PROCESS: Final = "RUN process"
+"""What the trace says of work in another process of Python's own, which has no scope."""
 _WRITE_FLAGS: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 # Log lines are telemetry, imports write bytecode, and tempfile's files are the process's own.
 _TRUSTED_STDLIB: Final = ("logging", "importlib", "tempfile")
@@ -112,6 +114,8 @@ _EVENTS: Final[dict[str, Describe]] = {
     "subprocess.Popen": _runs,
     "os.system": _runs,
     "os.exec": _runs,
+    "os.fork": lambda _: PROCESS,
+    "os.forkpty": lambda _: PROCESS,
     "os.posix_spawn": _runs,
     "os.spawn": lambda args: _runs(args[1:]),
 }
@@ -159,6 +163,12 @@ _net = _Net()
 def spread(guarded: Callable[[], frozenset[str]]) -> None:
     """Install the net, or switch it on again; `guarded` names the modules whose guards are armed."""
     _net.spread(guarded)
+
+
+def seen(scope: Scope, operation: str) -> None:
+    """Tell of an act of a bullet's that raises no audit event, or refuse it."""
+    if _net.watching and not _COVERED.get() and not is_below():
+        _report(scope, operation)
 
 
 def fold() -> None:

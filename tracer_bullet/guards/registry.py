@@ -33,7 +33,7 @@ from tracer_bullet.context.propagator import TracerBulletPropagator
 from tracer_bullet.context.scope import Closer, Scope, live_scope
 from tracer_bullet.context.token import Refusal, TokenClaims, Verifier
 from tracer_bullet.errors import GuardError
-from tracer_bullet.guards import net, unguarded
+from tracer_bullet.guards import net, processes, unguarded
 from tracer_bullet.guards.config import GuardConfig, Net, Sink
 from tracer_bullet.guards.environment import config_from_environment
 from tracer_bullet.guards.evidence import TRACER_NAME, MarkingProcessor, seal
@@ -194,6 +194,7 @@ class Armed:
             if not _armed:
                 net.fold()
                 _unpatch_all()
+                processes.uninstall()
                 threads.uninstall()
 
 
@@ -216,8 +217,13 @@ def arm(config: GuardConfig | None = None, *, tracer_provider: Any = None, **set
         first = not _armed
         _armed.append(armed)
         if first:
-            threads.install()
-            _patch_all()
+            try:
+                threads.install()
+                processes.install()
+                _patch_all()
+            except BaseException:
+                armed.disarm()  # or the next call would take half of the guards for all of them
+                raise
         if armed.config.net is not Net.OFF:
             net.spread(guarded_modules)
     armed.mark_spans()

@@ -40,7 +40,7 @@ class Got:
 class Peer:
     """A real HTTP server. `/redirect?to=URL&status=307` sends elsewhere; all else is answered 201 and `answer`.
 
-    `certificate`: a file to trust where it speaks TLS. `connections`: how many were opened.
+    `certificate`: a file to trust where it speaks TLS. `connections`: how many were opened. `cookie`: what it sets.
     """
 
     url: str = ""
@@ -48,6 +48,7 @@ class Peer:
     answer: bytes = b"real"
     requests: list[Got] = field(default_factory=list)
     connections: int = 0
+    cookie: str = ""
 
     @property
     def host(self) -> str:
@@ -91,6 +92,8 @@ def serving(*, tls: bool = False) -> Iterator[Peer]:
                 self.send_header("location", query["to"][0])
             else:
                 self.send_response(201)
+            if found.cookie:
+                self.send_header("set-cookie", found.cookie)
             self.send_header("content-length", str(len(answer)))
             self.end_headers()
             if self.command != "HEAD":

@@ -18,13 +18,16 @@ from tracer_bullet.guards import Rule, Stub, WriteRefused
 
 
 def _run(main: Coroutine[Any, Any, Any]) -> Any:
-    """As `asyncio.run`; aiohttp before 3.12 closes its sockets a step after its session."""
+    """As `asyncio.run`; aiohttp before 3.12 closes its sockets some steps after its session, TLS many."""
 
     async def settled() -> Any:
         try:
             return await main
         finally:
-            await asyncio.sleep(0)
+            watched: Any = asyncio.get_running_loop()
+            async with asyncio.timeout(60):
+                while len(watched._selector.get_map()) > 1:  # the loop's own socket stays
+                    await asyncio.sleep(0.001)
 
     return asyncio.run(settled())
 
@@ -145,3 +148,59 @@ def test_a_websocket_can_be_allowed(arm_service: Any) -> None:
             assert [r.method for r in peer.requests] == ["GET"]
 
     _run(main())
+
+
+def test_a_sandboxs_cookies_stay_out_of_a_shared_jar(arm_service: Any) -> None:
+    async def main() -> None:
+        jar = aiohttp.CookieJar(unsafe=True)  # of addresses, too
+        with serving() as peer, serving() as sandbox:
+            sandbox.cookie = peer.cookie = "sid=1; Path=/"
+            armed = arm_service(egress="redirect", redirects=(("127.0.0.1", sandbox.url),))
+            async with aiohttp.ClientSession(cookie_jar=jar) as session:
+                with bullet(armed):
+                    async with session.post(peer.url + "/x", data=b"1") as response:
+                        assert (await response.read(), len(response.cookies)) == (b"real", 0)
+                assert (len(sandbox.requests), len(jar)) == (1, 0)
+                await (await session.post(peer.url + "/x", data=b"2")).read()
+                assert len(jar) == 1, "a customer's own"
+
+    _run(main())
+
+
+def test_a_bullet_sends_nothing_over_a_websocket_of_others(arm_service: Any, telemetry: Any) -> None:
+    seen = []
+
+    async def socket(request: web.Request) -> web.WebSocketResponse:
+        found = web.WebSocketResponse()
+        await found.prepare(request)
+        async for message in found:
+            seen.append(message.data)
+            await found.send_str("seen")
+        return found
+
+    async def main() -> None:
+        app = web.Application()
+        app.router.add_get("/socket", socket)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        try:
+            async with aiohttp.ClientSession() as session:
+                for hosts in ((), ("127.0.0.1",)):  # inside the system it would carry no flag
+                    armed = arm_service(system_hosts=hosts)
+                    async with session.ws_connect(f"http://{host}:{port}/socket") as open_before:
+                        await open_before.send_str("customer")
+                        assert (await open_before.receive()).data == "seen"
+                        with bullet(armed):
+                            for send in (open_before.send_str, open_before.send_json):
+                                with pytest.raises(WriteRefused, match="outside of this bullet"):
+                                    await send("bullet")
+                            with pytest.raises(WriteRefused, match="outside of this bullet"):
+                                await open_before.send_bytes(b"bullet")
+        finally:
+            await runner.cleanup()
+
+    _run(main())
+    assert seen == ["customer"] * 2
+    assert telemetry.decisions == [("denied", "WEBSOCKET 127.0.0.1/socket")] * 6

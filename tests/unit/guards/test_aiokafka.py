@@ -549,3 +549,24 @@ def test_a_client_that_a_bullet_starts_serves_customers(kafka: str, topic: str, 
         return [m.value for m in await raw_messages(kafka, topic)]
 
     assert run(main()) == [b"customer"]
+
+
+def test_a_testers_message_does_not_make_a_batch_a_testers(kafka: str, topic: str, arm_service) -> None:
+    """Nor is it handled as a customer's when a customer's comes first."""
+    armed = arm_service(testers=("t-*",))
+    tester, ann = [("baggage", b"user_id=t-1")], [("baggage", b"user_id=ann")]
+    sent = [tester, ann, [], tester, ann]
+    seen: list[tuple[bytes, bool]] = []
+
+    async def main() -> None:
+        async with producing(kafka) as producer:
+            for number, headers in enumerate(sent):
+                await producer.send_and_wait(topic, str(number).encode(), headers=headers)
+        with serving(armed):
+            async with consuming(kafka, topic) as consumer:
+                while len(seen) < len(sent):
+                    for batch in (await consumer.getmany(timeout_ms=1000)).values():
+                        seen.extend((record.value, live_scope() is not None) for record in batch)
+
+    asyncio.run(asyncio.wait_for(main(), 120))
+    assert seen == [(str(number).encode(), headers is tester) for number, headers in enumerate(sent)]

@@ -374,3 +374,15 @@ def test_rules_per_operation(aws: AwsServer, arm_service: Arm, telemetry: Teleme
         s3.create_bucket(Bucket="other")
     assert [decision for decision, _ in telemetry.decisions] == ["allowed", "denied", "suppressed"]
     assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["photos"]
+
+
+def test_what_event_handlers_call_is_judged_by_itself(aws: AwsServer, arm_service: Arm, telemetry: Telemetry) -> None:
+    s3 = aws.client("s3")
+    with serving() as peer:
+        s3.meta.events.register("before-send.s3.*", lambda **_: requests.post(peer.url, data=b"1", timeout=60) and None)
+        with bullet(arm_service()), pytest.raises(WriteRefused):
+            s3.list_buckets()
+        assert peer.requests == []
+        s3.list_buckets()
+        assert peer.stored == ["1"]
+    assert telemetry.decisions == [("denied", "POST 127.0.0.1/")]

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from tracer_bullet.context.carriers import read_claim
 from tracer_bullet.context.keys import load_key_set
 from tracer_bullet.errors import GuardError, KeyFileError
-from tracer_bullet.guards import Armed, GuardConfig, Net, Policy, Rule, Sink, Stub, arm, census
+from tracer_bullet.guards import Armed, GuardConfig, Net, Policy, Rule, Sink, Stub, arm, census, registry
 from tracer_bullet.guards import httpx as httpx_guard
 from tracer_bullet.guards import sqlalchemy as sqlalchemy_guard
 from tracer_bullet.guards.environment import config_from_environment
@@ -286,3 +286,17 @@ def test_arming_reads_the_environment(clean_environment: pytest.MonkeyPatch, jwk
         assert armed.config == GuardConfig(service="cart", keys=jwks)
     finally:
         armed.disarm()
+
+
+def test_a_service_that_could_not_be_armed_leaves_nothing_half_armed(
+    arm_service: Callable[..., Armed], jwks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next `arm` would find it there, and take bullets without the guards that were missed."""
+    broken = (httpx_guard.__name__, "tracer_bullet.guards.no_such_guard", sqlalchemy_guard.__name__)
+    with monkeypatch.context() as patched:
+        patched.setattr(registry, "_GUARD_MODULES", broken)
+        with pytest.raises(ModuleNotFoundError):
+            arm(service="cart", keys=jwks)
+    assert (registry.default(), census()) == (None, ())
+    arm_service()
+    assert {g.name: g.state for g in census()}["sqlalchemy"] == "armed"

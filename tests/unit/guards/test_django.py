@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from opentelemetry.instrumentation.psycopg import PsycopgInstrumentor
 from opentelemetry.instrumentation.pymysql import PyMySQLInstrumentor
 
 from tests.unit.guards.conftest import Telemetry
 from tests.unit.guards.contract import GuardContract
 from tests.unit.guards.django_site import DjangoDatabase, Order, bullet, check, django_database, skus
+from tests.versions import newer_psycopg_instrumentor
 from tracer_bullet.context.scope import Scope, entered
 from tracer_bullet.guards import Armed, Policy, Sink
 from tracer_bullet.model import Context
@@ -45,7 +45,8 @@ class DjangoSubject:
         self.settings: dict[str, Any] = {}
         self.site = site
         self.policies = (Policy.ROLLBACK, Policy.NOOP, *((Policy.SHADOW,) if site.kind == "postgresql" else ()))
-        self.instrumentor = PsycopgInstrumentor() if site.kind == "postgresql" else _mysql_instrumentor()
+        psycopg = newer_psycopg_instrumentor("Django's cursors")
+        self.instrumentor = psycopg if site.kind == "postgresql" else _mysql_instrumentor()
         site.ask("DELETE FROM orders")
         like = "LIKE orders" if site.kind == "mysql" else "(LIKE orders INCLUDING ALL)"
         site.ask(f"CREATE TABLE shadow_orders {like}")

@@ -466,3 +466,34 @@ def wait_for(what: Callable[[], Any]) -> None:
             return
         threading.Event().wait(0.01)
     raise AssertionError("it never came")
+
+
+def test_a_testers_call_without_the_flag_cannot_write(arm_service) -> None:
+    armed = arm_service(testers=("t-*",))
+    seen: list[bool] = []
+
+    def handle(request: bytes, _context: Any) -> bytes:
+        seen.append(live_scope() is not None)
+        return request
+
+    def stream(request: bytes, _context: Any) -> Iterator[bytes]:
+        seen.append(live_scope() is not None)
+        yield request
+
+    handlers = {
+        "One": grpc.unary_unary_rpc_method_handler(handle),
+        "Many": grpc.unary_stream_rpc_method_handler(stream),
+    }
+    server = grpc.server(ThreadPoolExecutor(1), interceptors=[server_interceptor(armed)])
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("tests.Raw", handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            for user in ("t-1", "ann", "t-2", "ann"):
+                metadata = (("baggage", f"user_id={user}"),)
+                assert channel.unary_unary("/tests.Raw/One")(b"x", metadata=metadata) == b"x"
+                assert list(channel.unary_stream("/tests.Raw/Many")(b"x", metadata=metadata)) == [b"x"]
+    finally:
+        server.stop(0).wait()
+    assert seen == [True, True, False, False] * 2

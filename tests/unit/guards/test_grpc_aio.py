@@ -434,3 +434,80 @@ def test_a_server_that_is_started_inside_a_bullet_serves_customers(service: Serv
         assert ASK["Add"][0](LedgerStub(channel), None) == ["customer x"]
         assert ASK["Watch"][0](LedgerStub(channel), None) == ["customer x-1", "customer x-2"]
     assert service.bullets == [False] * 3
+
+
+def test_a_testers_call_without_the_flag_cannot_write(loop: Loop, arm_service) -> None:
+    armed = arm_service(testers=("t-*",))
+    seen: list[bool] = []
+
+    async def handle(request: bytes, _context: Any) -> bytes:
+        seen.append(live_scope() is not None)
+        return request
+
+    async def stream(request: bytes, _context: Any) -> Any:
+        seen.append(live_scope() is not None)
+        yield request
+
+    handlers = {
+        "One": grpc.unary_unary_rpc_method_handler(handle),
+        "Many": grpc.unary_stream_rpc_method_handler(stream),
+    }
+
+    async def main() -> None:
+        server = grpc.aio.server(interceptors=[aio_server_interceptor(armed)])
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("tests.Raw", handlers),))
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            for user in ("t-1", "ann"):
+                metadata = (("baggage", f"user_id={user}"),)
+                assert await channel.unary_unary("/tests.Raw/One")(b"x", metadata=metadata) == b"x"
+                assert [m async for m in channel.unary_stream("/tests.Raw/Many")(b"x", metadata=metadata)] == [b"x"]
+        await server.stop(0)
+
+    loop.run(main())
+    assert seen == [True, True, False, False]
+
+
+class _Passing(grpc.aio.StreamStreamClientInterceptor):
+    async def intercept_stream_stream(self, continuation: Any, details: Any, requests: Any) -> Any:
+        return await continuation(details, requests)
+
+
+@pytest.mark.parametrize("interceptors", [[], [_Passing()]], ids=["bare", "intercepted"])
+def test_a_bullet_writes_nothing_to_a_stream_of_others(
+    interceptors: Any, loop: Loop, arm_service, telemetry: Telemetry
+) -> None:
+    armed = arm_service(system_hosts=("127.0.0.1",))  # where it would carry no flag
+    got: list[bytes] = []
+
+    async def echo(messages: Any, _context: Any) -> Any:
+        async for message in messages:
+            got.append(message)
+            yield message
+
+    async def main() -> None:
+        server = grpc.aio.server()
+        handlers = {"Talk": grpc.stream_stream_rpc_method_handler(echo)}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("tests.Raw", handlers),))
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", interceptors=interceptors) as channel:
+            call = channel.stream_stream("/tests.Raw/Talk")()
+            await call.write(b"customer")
+            await call.read()
+            with bullet(armed):
+                with pytest.raises(WriteRefused, match="outside of this bullet"):
+                    await call.write(b"bullet")
+                own = channel.stream_stream("/tests.Raw/Talk")()
+                await own.write(b"its own")
+                await own.read()
+                await own.done_writing()
+            await call.write(b"customer")
+            await call.read()
+            await call.done_writing()
+        await server.stop(0)
+
+    loop.run(main())
+    assert got == [b"customer", b"its own", b"customer"]
+    assert telemetry.decisions == [("denied", "CALL stream")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import http.cookiejar
 import ssl
 import urllib.request
 from collections.abc import Iterator
@@ -130,3 +131,42 @@ def test_a_protocol_upgrade_is_no_read(peer: Peer, arm_service: Any, telemetry: 
         connection.request("GET", "/socket", headers=headers)
     assert telemetry.decisions == [("denied", "WEBSOCKET 127.0.0.1/socket")]
     assert peer.requests == []
+
+
+def test_bytes_that_are_no_request_are_refused(peer: Peer, arm_service: Any, telemetry: Any) -> None:
+    raw = b"POST /charges HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nraw"
+    connection = http.client.HTTPConnection(peer.host, timeout=60)
+    connection.connect()
+    with bullet(arm_service()):
+        with pytest.raises(WriteRefused, match="no request"):
+            connection.send(raw)
+        connection.request("GET", "/")
+        assert connection.getresponse().read() == b"real"
+        with pytest.raises(WriteRefused, match="no request"):
+            connection.send(raw)
+    assert telemetry.decisions == [("denied", "SEND 127.0.0.1")] * 2
+    connection.send(raw)
+    assert connection.sock.recv(12) == b"HTTP/1.1 201", "a customer's"
+    connection.close()
+    assert peer.stored == ["raw"]
+
+
+def test_a_path_that_holds_an_address_is_a_path(peer: Peer, arm_service: Any) -> None:
+    connection = http.client.HTTPConnection(peer.host, timeout=60)
+    with bullet(arm_service(system_hosts=("127.0.0.1",))):
+        connection.request("POST", "/fetch/http://payments.example/x", b"1")
+        connection.getresponse().read()
+    connection.close()
+    assert [(r.path, r.claim is not None) for r in peer.requests] == [("/fetch/http://payments.example/x", True)]
+
+
+def test_a_sandboxs_cookies_stay_out_of_a_shared_jar(peer: Peer, arm_service: Any) -> None:
+    jar = http.cookiejar.CookieJar()
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
+    with serving() as sandbox:
+        sandbox.cookie = peer.cookie = "sid=1; Path=/"
+        with bullet(arm_service(egress="redirect", redirects=(("127.0.0.1", sandbox.url),))):
+            opener.open(peer.url + "/x", b"1", timeout=60).close()
+        assert (len(sandbox.requests), len(jar)) == (1, 0)
+    opener.open(peer.url + "/x", b"1", timeout=60).close()
+    assert len(jar) == 1, "a customer's own"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -22,8 +24,10 @@ from starlette.routing import Route
 from tests.unit.guards.conftest import Telemetry
 from tracer_bullet.context import current
 from tracer_bullet.context.keys import SigningKey
+from tracer_bullet.context.scope import Scope, entered
 from tracer_bullet.context.token import mint
-from tracer_bullet.guards import Armed, asgi, wsgi
+from tracer_bullet.guards import Armed, WriteRefused, asgi, wsgi
+from tracer_bullet.model import Context
 
 Send = Callable[[dict[str, str]], httpx.Response]
 calls: list[str | None] = []
@@ -274,3 +278,45 @@ def test_a_connection_that_served_a_bullet_serves_the_next_customer_as_a_custome
     seals = telemetry.having("tb.sealed_spans")
     assert [f"{s.context.trace_id:032x}" for s in seals] == ["0af7651916cd43dd8448eb211c80319c", "c" * 32]
     assert len({s.attributes["tb.scope"] for s in seals}) == 2
+
+
+@pytest.mark.parametrize(
+    ("policies", "pushed"), [({"messages": "forward"}, "refused"), ({}, "dropped"), ({"messages": "allow"}, "sent")]
+)
+def test_a_bullet_pushes_nothing_to_a_customers_websocket(
+    policies: dict[str, str], pushed: str, arm_service, telemetry: Telemetry
+) -> None:
+    armed = arm_service(**policies)
+    sends: list[Any] = []
+    sent: list[Any] = []
+
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "websocket.accept"})
+        sends.append(send)
+        await receive()
+
+    async def main() -> None:
+        over = asyncio.Event()
+        served = asyncio.Event()
+
+        async def receive() -> Any:
+            served.set()
+            await over.wait()
+            return {"type": "websocket.disconnect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message.get("text", ""))
+
+        connection = {"type": "websocket", "path": "/", "headers": []}
+        customer = asyncio.create_task(asgi.GuardMiddleware(app, armed)(connection, receive, send))
+        await served.wait()
+        with entered(Scope(Context(run_id="run-1", token="t"), armed)), contextlib.suppress(WriteRefused):
+            await sends[0]({"type": "websocket.send", "text": "bullet"})
+        await sends[0]({"type": "websocket.send", "text": "customer"})
+        over.set()
+        await customer
+
+    asyncio.run(main())
+    assert sent == (["", "bullet", "customer"] if pushed == "sent" else ["", "customer"])
+    decision = {"refused": "denied", "dropped": "suppressed", "sent": "allowed"}[pushed]
+    assert telemetry.decisions == [(decision, "PUSH websocket")]

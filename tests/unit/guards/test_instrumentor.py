@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.versions import needs
 from tracer_bullet.guards import census, instrumentor
 from tracer_bullet.guards.instrumentor import TracerBulletInstrumentor
 from tracer_bullet.model import Span, attributes
@@ -111,6 +112,7 @@ def test_opentelemetry_finds_the_entry_point() -> None:
     assert found.load() is TracerBulletInstrumentor
 
 
+@needs("opentelemetry-instrumentation-starlette", ">=0.56", "a server span of today's Starlette")
 def test_armed_from_the_environment(tmp_path: Path, jwks: str, flag_headers: Callable[..., dict[str, str]]) -> None:
     with Receiver("127.0.0.1", 0) as receiver:
         settings = {

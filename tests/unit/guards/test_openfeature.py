@@ -193,3 +193,20 @@ def test_disarming_gives_openfeature_back(arm_service: Callable[..., Armed]) -> 
     assert openfeature.client.get_hooks is not before
     armed.disarm()
     assert openfeature.client.get_hooks is before
+
+
+def test_a_provider_that_asks_a_server_is_judged_by_the_configuration(
+    owner: Owner, arm_service: Callable[..., Armed], telemetry: Telemetry
+) -> None:
+    armed = arm_service()
+    scope = Scope(Context(run_id="run-1", token="t"), armed)
+    rulings = []
+
+    def ask(_: dict[str, Any]) -> str:
+        rulings.append(rule_on(scope, Sink.EGRESS, "POST flags.example/evaluate"))
+        return ""
+
+    owner.flags[POLICY_FLAG] = ask
+    with entered(scope):
+        assert rule_on(scope, Sink.MAIL, "SEND example.com").policy is Policy.NOOP
+    assert [ruling.policy for ruling in rulings] == [Policy.STUB]

@@ -11,7 +11,6 @@ from typing import Any
 import psycopg
 import pytest
 import sqlalchemy as sa
-from opentelemetry.instrumentation.psycopg import PsycopgInstrumentor
 from psycopg import sql
 from psycopg.rows import dict_row
 
@@ -19,6 +18,7 @@ from tests.servers.postgres import PostgresServer
 from tests.unit.guards.conftest import Telemetry
 from tests.unit.guards.contract import GuardContract
 from tests.unit.guards.database import INSERT, Database, new_database
+from tests.versions import PsycopgInstrumentor
 from tracer_bullet.context.scope import Scope, entered
 from tracer_bullet.guards import Armed, Policy, Rule, Sink, WriteRefused
 from tracer_bullet.guards.lane import Lane

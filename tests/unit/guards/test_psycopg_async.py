@@ -16,6 +16,7 @@ from tests.unit.guards.conftest import Telemetry
 from tests.unit.guards.contract import GuardContract
 from tests.unit.guards.database import INSERT, Database, new_database
 from tests.unit.guards.test_psycopg import COUNT, PsycopgSubject
+from tests.versions import newer_psycopg_instrumentor
 from tracer_bullet.context.scope import Scope, entered, live_scope
 from tracer_bullet.guards import Armed, Rule, WriteRefused
 from tracer_bullet.guards.lanes import lanes_of
@@ -79,7 +80,7 @@ class TestAsyncPsycopg(GuardContract):
         with psycopg.connect(database.url) as connection:
             connection.execute("DELETE FROM orders")
             connection.execute("CREATE TABLE shadow_orders (LIKE orders INCLUDING ALL)")
-        return AsyncSubject(database)
+        return AsyncSubject(database, instrumentor=newer_psycopg_instrumentor("an async cursor"))
 
     def bullet(self, armed: Armed, run_id: str = "run-1") -> Any:
         @contextmanager

@@ -149,3 +149,13 @@ def test_what_is_allowed_is_sent_as_it_was_given(server: MailServer, arm_service
         (("ann@b.test",), "one"),
         (("ann@example.com",), "three"),
     ]
+
+
+@pytest.mark.parametrize("raw", ["DATA\r\n", b"data\r\n", "NOOP\r\nDATA\r\n"])
+def test_bytes_sent_by_hand_are_refused(raw: Any, server: MailServer, arm_service: Arm, telemetry: Telemetry) -> None:
+    with connect(server) as smtp:
+        with bullet(arm_service()), pytest.raises(WriteRefused, match="raw DATA"):
+            smtp.send(raw)
+        assert smtp.noop()[0] == 250
+    assert telemetry.decisions == [("denied", "SEND")]
+    assert server.mails == []

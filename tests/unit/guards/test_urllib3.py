@@ -109,3 +109,19 @@ def test_retries_are_judged_and_counted_like_first_calls(arm_service: Any, telem
     with bullet(armed), urllib3.PoolManager() as pools, pytest.raises(urllib3.exceptions.MaxRetryError):
         pools.request("POST", "http://payments.example/x", retries=retry)
     assert telemetry.decisions == [("stubbed", "POST payments.example/x")] * 3
+
+
+def test_a_path_that_holds_an_address_is_a_path(peer: Peer, arm_service: Any) -> None:
+    with bullet(arm_service(system_hosts=("127.0.0.1",))):
+        requests.post(peer.url + "/fetch/http://payments.example/x", data=b"1", timeout=60).close()
+    assert [(r.path, r.claim is not None) for r in peer.requests] == [("/fetch/http://payments.example/x", True)]
+
+
+def test_a_sandboxs_cookies_stay_out_of_a_shared_jar(peer: Peer, arm_service: Any) -> None:
+    with serving() as sandbox, requests.Session() as session:
+        sandbox.cookie = peer.cookie = "sid=1; Path=/"
+        with bullet(arm_service(egress="redirect", redirects=(("127.0.0.1", sandbox.url),))):
+            session.post(peer.url + "/x", data=b"1", timeout=60)
+        assert (len(sandbox.requests), len(session.cookies)) == (1, 0)
+        session.post(peer.url + "/x", data=b"2", timeout=60)
+        assert len(session.cookies) == 1, "a customer's own"
