@@ -1,7 +1,7 @@
 """A throw-away Redis: Debian's server, nothing on disk, a free port of 127.0.0.1.
 
 `python -m tests.servers.redis` writes the table of Redis' commands that the guard judges by
-(tracer_bullet/guards/redis_commands.txt) from what this server says of itself.
+(tracer_bullet/guards/cache/commands.txt) from what this server says of itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, Self
 import redis
 from redis.connection import Connection
 
-TABLE = Path(__file__).parents[2] / "tracer_bullet" / "guards" / "redis_commands.txt"
+TABLE = Path(__file__).parents[2] / "tracer_bullet" / "guards" / "cache" / "commands.txt"
 _ATTEMPTS = 5
 _STOP_S = 30
 

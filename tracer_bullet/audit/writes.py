@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tracer_bullet.guards import mongo_commands, redis_commands
+from tracer_bullet.guards.cache import commands as redis_commands
+from tracer_bullet.guards.documents import commands as mongo_commands
 from tracer_bullet.guards.policy import SAFE_METHODS
-from tracer_bullet.guards.statements import StatementKind, classify
+from tracer_bullet.guards.sql.statements import StatementKind, classify
 from tracer_bullet.model import Span, SpanKind, System
 from tracer_bullet.model.address import BROKERS, DATABASES, address_of, first, path_of
 

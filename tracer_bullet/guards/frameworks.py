@@ -11,8 +11,9 @@ from typing import Any
 
 import wrapt
 
-from tracer_bullet.guards import asgi, grpc_server, wsgi
+from tracer_bullet.guards import asgi, wsgi
 from tracer_bullet.guards.patching import Patch, unwrap, wrap
+from tracer_bullet.guards.rpc import grpc_server
 
 _patches: dict[str, Patch] = {}
 _INTERCEPTORS_AT = 2  # among the positional arguments of both `server` functions of gRPC

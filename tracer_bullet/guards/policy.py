@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from tracer_bullet.guards.config import GuardConfig, Policy, Rule, Sink, Stub
-from tracer_bullet.guards.statements import Statement, StatementKind
+from tracer_bullet.guards.sql.statements import Statement, StatementKind
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})  # RFC 9110, section 9.2.1
 

@@ -19,7 +19,8 @@ from sqlalchemy.util import greenlet_spawn
 
 from tests.servers.mariadb import MariadbServer
 from tracer_bullet.context.scope import Scope, entered
-from tracer_bullet.guards import Armed, mysql
+from tracer_bullet.guards import Armed
+from tracer_bullet.guards.sql import mysql
 from tracer_bullet.model import Context
 
 Body = Callable[[Engine], None]

@@ -21,7 +21,7 @@ from tests.unit.guards.contract import GuardContract
 from tracer_bullet.context import current
 from tracer_bullet.context.scope import Scope, entered
 from tracer_bullet.guards import Armed, Policy, Rule, Sink, WriteRefused
-from tracer_bullet.guards.consume import read_message_claim
+from tracer_bullet.guards.messages.consume import read_message_claim
 from tracer_bullet.model import Context
 
 WAIT_S = 60.0

@@ -24,7 +24,7 @@ from tests.versions import instrumentor
 from tracer_bullet.context.carriers import CARRIER_NAMES
 from tracer_bullet.context.scope import Scope, entered, live_scope
 from tracer_bullet.guards import Armed, Policy, Rule, Sink, WriteRefused
-from tracer_bullet.guards.consume import read_message_claim, serving
+from tracer_bullet.guards.messages.consume import read_message_claim, serving
 from tracer_bullet.model import Context
 
 # As they are without any guard: for strangers that look at a topic.

@@ -20,10 +20,10 @@ from tracer_bullet.context.carriers import read_claim
 from tracer_bullet.context.keys import load_key_set
 from tracer_bullet.errors import GuardError, KeyFileError
 from tracer_bullet.guards import Armed, GuardConfig, Net, Policy, Rule, Sink, Stub, arm, census, registry
-from tracer_bullet.guards import httpx as httpx_guard
-from tracer_bullet.guards import sqlalchemy as sqlalchemy_guard
 from tracer_bullet.guards.environment import config_from_environment
+from tracer_bullet.guards.http import httpx as httpx_guard
 from tracer_bullet.guards.registry import Guard
+from tracer_bullet.guards.sql import sqlalchemy as sqlalchemy_guard
 from tracer_bullet.guards.versions import satisfies
 from tracer_bullet.model import FlagState
 
@@ -236,7 +236,8 @@ def test_a_library_first_imported_by_a_request(in_bullet: bool, jwks: str) -> No
 from dataclasses import replace
 from tracer_bullet.context.scope import Scope, entered
 from tracer_bullet.errors import GuardError
-from tracer_bullet.guards import arm, census, httpx
+from tracer_bullet.guards import arm, census
+from tracer_bullet.guards.http import httpx
 from tracer_bullet.model import Context
 
 httpx.GUARD = replace(httpx.GUARD, versions="<0.1")

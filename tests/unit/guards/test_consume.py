@@ -20,7 +20,7 @@ from tracer_bullet.context import current
 from tracer_bullet.context.carriers import read_claim
 from tracer_bullet.context.scope import Scope, entered, inherited_scope, live_scope, stale_contexts
 from tracer_bullet.guards import Armed, WriteRefused
-from tracer_bullet.guards.consume import (
+from tracer_bullet.guards.messages.consume import (
     delivery,
     flag_message,
     flag_pairs,
@@ -30,7 +30,7 @@ from tracer_bullet.guards.consume import (
     strip_message,
     strip_pairs,
 )
-from tracer_bullet.guards.pulling import Puller, lost_context
+from tracer_bullet.guards.messages.pulling import Puller, lost_context
 from tracer_bullet.model import Context, FlagState
 
 SHAPES: dict[str, Callable[[dict[str, str]], Any]] = {
@@ -324,7 +324,7 @@ def test_on_an_event_loop_a_task_that_ends_ends_its_message(flag_headers: Any, a
 def test_a_message_nobody_comes_back_for_is_over_in_time(
     flag_headers: Any, arm_service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tracer_bullet.guards.pulling.HELD_AT_MOST_S", 0.01)
+    monkeypatch.setattr("tracer_bullet.guards.messages.pulling.HELD_AT_MOST_S", 0.01)
     arm_service()
     puller = Puller()
     assert puller.hand_out(flag_headers())

@@ -238,7 +238,7 @@ def test_a_lane_can_be_held_for_the_bullets_next_request(site: DjangoDatabase, a
     assert site.rows == ["first"]
     with bullet(armed):
         assert skus() == ["first", "step one"]
-    from tracer_bullet.guards.held_lanes import HELD
+    from tracer_bullet.guards.sql.held_lanes import HELD
 
     for (_, _), (lane, timer) in list(HELD._lanes.items()):
         timer.cancel()

@@ -15,10 +15,10 @@ from tests.unit.guards.conftest import Telemetry
 from tests.unit.guards.peers import Peer, bullet, serving
 from tracer_bullet.context.scope import live_scope
 from tracer_bullet.guards import Armed, Stub, WriteRefused
-from tracer_bullet.guards.aws_operations import in_shadow, is_write, name_of
+from tracer_bullet.guards.aws.operations import in_shadow, is_write, name_of
 from tracer_bullet.guards.below import below
-from tracer_bullet.guards.canned import answer_bytes
-from tracer_bullet.guards.egress import Call, guarded, is_plumbing, method_of
+from tracer_bullet.guards.http.canned import answer_bytes
+from tracer_bullet.guards.http.egress import Call, guarded, is_plumbing, method_of
 
 Arm = Callable[..., Armed]
 

@@ -22,9 +22,9 @@ from tests.unit.guards.conftest import Telemetry
 from tests.unit.guards.contract import GuardContract
 from tracer_bullet.context.scope import Scope, entered, live_scope
 from tracer_bullet.guards import Armed, Policy, Sink, Stub, WriteRefused, frameworks
-from tracer_bullet.guards.grpc import PROBLEM_KEY, server_interceptor
-from tracer_bullet.guards.grpc_client import parse_target
-from tracer_bullet.guards.grpc_server import read_metadata_claim
+from tracer_bullet.guards.rpc.grpc import PROBLEM_KEY, server_interceptor
+from tracer_bullet.guards.rpc.grpc_client import parse_target
+from tracer_bullet.guards.rpc.grpc_server import read_metadata_claim
 from tracer_bullet.model import Context
 
 ANY_STUB = Stub(url="grpc://127.0.0.1/tests.Ledger/*", json="stubbed")

@@ -26,8 +26,8 @@ from tests.unit.guards.loop_thread import Loop
 from tests.unit.guards.test_grpc import ANY_STUB, bullet, metadata_of, of_trace, wait_for
 from tracer_bullet.context.scope import live_scope
 from tracer_bullet.guards import Armed, Policy, Sink, WriteRefused, frameworks
-from tracer_bullet.guards.grpc import PROBLEM_KEY, aio_server_interceptor
-from tracer_bullet.guards.grpc_server import read_metadata_claim
+from tracer_bullet.guards.rpc.grpc import PROBLEM_KEY, aio_server_interceptor
+from tracer_bullet.guards.rpc.grpc_server import read_metadata_claim
 
 
 @pytest.fixture

@@ -20,9 +20,10 @@ from sqlalchemy.orm import Session
 from tests.servers.postgres import PostgresServer
 from tests.unit.guards.database import Database, Order, new_database
 from tracer_bullet.context.scope import Scope, entered
-from tracer_bullet.guards import Armed, WriteRefused, lanes
-from tracer_bullet.guards.lane import Source
-from tracer_bullet.guards.lanes import lanes_of
+from tracer_bullet.guards import Armed, WriteRefused
+from tracer_bullet.guards.sql import lanes
+from tracer_bullet.guards.sql.lane import Source
+from tracer_bullet.guards.sql.lanes import lanes_of
 from tracer_bullet.model import Context
 
 _LONG_S = 60.0

@@ -13,7 +13,8 @@ from sqlalchemy.engine import Engine
 from tests.servers.mariadb import MariadbServer
 from tests.unit.guards.conftest import Telemetry
 from tests.unit.guards.mariadb_shop import INSERT, Shop, bullet, new_shop
-from tracer_bullet.guards import WriteRefused, mysql
+from tracer_bullet.guards import WriteRefused
+from tracer_bullet.guards.sql import mysql
 
 
 @pytest.fixture

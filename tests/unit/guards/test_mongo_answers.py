@@ -26,8 +26,8 @@ from tests.servers.mongo import MongoServer
 from tests.unit.guards.conftest import Telemetry
 from tests.unit.guards.mongo_service import bullet, fill, run_server
 from tracer_bullet.guards import Armed, WriteRefused
-from tracer_bullet.guards.mongo_commands import is_write, operation_of
-from tracer_bullet.guards.mongo_message import OP_MSG, read, write
+from tracer_bullet.guards.documents.commands import is_write, operation_of
+from tracer_bullet.guards.documents.message import OP_MSG, read, write
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ def test_two_phase_commit_is_refused(psycopg_database: Database, arm_service: An
             both.prepare()
             both.commit()
 
-    with pytest.raises(WriteRefused, match="tpc_begin|PREPARE was refused"):
+    with pytest.raises(WriteRefused, match=r"tpc_begin|PREPARE was refused"):
         psycopg_database.fire(arm_service(), body)
     assert psycopg_database.rows == ["first"]
     psycopg_database.serve(body)

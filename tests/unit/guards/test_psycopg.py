@@ -21,8 +21,8 @@ from tests.unit.guards.database import INSERT, Database, new_database
 from tests.versions import PsycopgInstrumentor
 from tracer_bullet.context.scope import Scope, entered
 from tracer_bullet.guards import Armed, Policy, Rule, Sink, WriteRefused
-from tracer_bullet.guards.lane import Lane
-from tracer_bullet.guards.lanes import lanes_of
+from tracer_bullet.guards.sql.lane import Lane
+from tracer_bullet.guards.sql.lanes import lanes_of
 from tracer_bullet.model import Context
 
 COUNT = "SELECT count(*) FROM orders"

@@ -19,7 +19,7 @@ from tests.unit.guards.test_psycopg import COUNT, PsycopgSubject
 from tests.versions import newer_psycopg_instrumentor
 from tracer_bullet.context.scope import Scope, entered, live_scope
 from tracer_bullet.guards import Armed, Rule, WriteRefused
-from tracer_bullet.guards.lanes import lanes_of
+from tracer_bullet.guards.sql.lanes import lanes_of
 from tracer_bullet.model import Context
 
 WAITING = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"

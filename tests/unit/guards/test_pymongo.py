@@ -33,7 +33,7 @@ from tests.unit.guards.contract import GuardContract
 from tests.unit.guards.mongo_service import bullet, fill, run_server
 from tracer_bullet.context.scope import Scope, entered
 from tracer_bullet.guards import Armed, Policy, Rule, Sink, WriteRefused
-from tracer_bullet.guards.mongo_message import OP_MSG, read
+from tracer_bullet.guards.documents.message import OP_MSG, read
 from tracer_bullet.model import Context, RequestType
 
 

@@ -23,7 +23,7 @@ from tests.unit.guards.conftest import Telemetry
 from tracer_bullet.context import current
 from tracer_bullet.guards import Armed
 from tracer_bullet.guards.asgi import GuardMiddleware
-from tracer_bullet.guards.consume import serving
+from tracer_bullet.guards.messages.consume import serving
 
 WAIT_S = 60.0
 

@@ -19,8 +19,9 @@ from tests.unit.guards.conftest import Telemetry
 from tests.unit.guards.contract import GuardContract
 from tests.unit.guards.redis_service import bullet, fill, run_server
 from tracer_bullet.context.scope import entered
-from tracer_bullet.guards import Armed, Policy, Rule, Sink, WriteRefused, redis_answers
-from tracer_bullet.guards.redis_wire import Step
+from tracer_bullet.guards import Armed, Policy, Rule, Sink, WriteRefused
+from tracer_bullet.guards.cache import answers as redis_answers
+from tracer_bullet.guards.cache.wire import Step
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ import redis.asyncio
 from tests.servers.redis import TABLE, RedisServer, command_table
 from tests.unit.guards.redis_service import bullet, fill, run_server
 from tracer_bullet.guards import Armed
-from tracer_bullet.guards.redis_answers import answered_commands
-from tracer_bullet.guards.redis_commands import Kind, key_positions, known_commands, operation_of
+from tracer_bullet.guards.cache.answers import answered_commands
+from tracer_bullet.guards.cache.commands import Kind, key_positions, known_commands, operation_of
 
 
 @pytest.fixture(scope="module")

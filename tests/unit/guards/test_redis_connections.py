@@ -17,7 +17,7 @@ from tests.unit.guards.conftest import Telemetry
 from tests.unit.guards.redis_service import bullet, fill, run_server
 from tracer_bullet.context.scope import Scope, entered
 from tracer_bullet.guards import Armed, WriteRefused
-from tracer_bullet.guards.redis_pending import Pending
+from tracer_bullet.guards.cache.pending import Pending
 from tracer_bullet.model import Context, RequestType
 
 

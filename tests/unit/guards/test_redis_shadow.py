@@ -15,7 +15,7 @@ from tests.servers.redis import RedisServer
 from tests.unit.guards.conftest import Telemetry
 from tests.unit.guards.redis_service import bullet, run_server
 from tracer_bullet.guards import Armed, Rule, WriteRefused
-from tracer_bullet.guards.redis_shadow import COPY_MAX_BYTES, touches_its_keys_only
+from tracer_bullet.guards.cache.shadow import COPY_MAX_BYTES, touches_its_keys_only
 
 
 @pytest.fixture(scope="module")

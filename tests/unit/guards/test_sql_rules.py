@@ -15,8 +15,8 @@ from tests.unit.guards.conftest import Telemetry
 from tests.unit.guards.sql_stores import DRIVERS, Order, Store, new_store
 from tracer_bullet.context.scope import Scope
 from tracer_bullet.guards import Policy, Rule, WriteRefused
-from tracer_bullet.guards.sql_rules import rule_sql
-from tracer_bullet.guards.statements import classify
+from tracer_bullet.guards.sql.rules import rule_sql
+from tracer_bullet.guards.sql.statements import classify
 from tracer_bullet.model import Context
 
 TABLES = ("notes", "audit", "jobs", "shadow_jobs", "items")

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from tests.unit.guards.conftest import Telemetry
 from tests.unit.guards.sql_stores import DRIVERS, Order, PostgresDatabase, Store, new_store
 from tracer_bullet.guards import GuardConfig, Rule, WriteRefused
-from tracer_bullet.guards.sql_shadow_check import check_shadow
+from tracer_bullet.guards.sql.shadow_check import check_shadow
 
 SQLITE_SHADOW = "CREATE TABLE {} (id INTEGER PRIMARY KEY, sku TEXT NOT NULL UNIQUE)"
 POSTGRES_SHADOW = "CREATE TABLE {} (id serial PRIMARY KEY, sku text NOT NULL UNIQUE)"

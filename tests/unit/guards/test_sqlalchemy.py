@@ -347,7 +347,7 @@ def test_a_lane_can_be_held_for_the_bullets_next_request(engine: Engine, url: st
 
 
 def test_a_held_lane_ends_by_itself(engine: Engine, url: str, arm_service, monkeypatch) -> None:
-    from tracer_bullet.guards.lanes import Lane
+    from tracer_bullet.guards.sql.lanes import Lane
 
     ended = threading.Event()
     rollback = Lane.rollback

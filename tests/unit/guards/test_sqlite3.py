@@ -19,8 +19,8 @@ from tests.unit.guards.conftest import Telemetry
 from tests.unit.guards.contract import GuardContract
 from tracer_bullet.context.scope import Scope, entered
 from tracer_bullet.guards import Armed, Policy, Rule, Sink, WriteRefused
-from tracer_bullet.guards.lane import Lane, Source, drive
-from tracer_bullet.guards.sqlite3_lanes import SqliteChannel
+from tracer_bullet.guards.sql.lane import Lane, Source, drive
+from tracer_bullet.guards.sql.sqlite3_lanes import SqliteChannel
 from tracer_bullet.model import Context
 
 INSERT = "INSERT INTO orders (sku) VALUES ('x')"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracer_bullet.guards.statements import StatementKind, classify
+from tracer_bullet.guards.sql.statements import StatementKind, classify
 
 K = StatementKind
 

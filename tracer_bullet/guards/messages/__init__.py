@@ -1,0 +1,1 @@
+"""Guards of brokers and task queues, both ways."""

@@ -1,0 +1,1 @@
+"""Guards of databases: lanes, statements, and one file a driver."""
