@@ -17,7 +17,7 @@ from opentelemetry.instrumentation.pymysql import PyMySQLInstrumentor
 from tests.unit.guards.conftest import Telemetry
 from tests.unit.guards.contract import GuardContract
 from tests.unit.guards.django_site import DjangoDatabase, Order, bullet, check, django_database, skus
-from tests.versions import newer_psycopg_instrumentor
+from tests.versions import has, newer_psycopg_instrumentor
 from tracer_bullet.context.scope import Scope, entered
 from tracer_bullet.guards import Armed, Policy, Sink
 from tracer_bullet.model import Context
@@ -72,10 +72,10 @@ class DjangoSubject:
 
 def _mysql_instrumentor() -> Any:
     """Of what Django reaches MariaDB with."""
-    try:
-        from opentelemetry.instrumentation.mysqlclient import MySQLClientInstrumentor
-    except ImportError:  # mysqlclient could not be built
+    if not has("mysqlclient", ">=0"):  # it could not be built
         return PyMySQLInstrumentor()
+    from opentelemetry.instrumentation.mysqlclient import MySQLClientInstrumentor
+
     return MySQLClientInstrumentor()
 
 

@@ -386,7 +386,7 @@ def test_a_handler_that_the_client_gave_up_stays_the_bullets(
                 call.result() if method == "Add" else next(call)
         served.gate.set()
         wait_for(lambda: telemetry.having("tb.sealed_spans"))
-    assert served.bullets == [True]
+    assert set(served.bullets) == {True}  # a stream may go on by a message before it learns that nobody listens
     assert served.rows() == []
 
 
