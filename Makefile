@@ -67,6 +67,6 @@ $(OLDEST)/.done: pyproject.toml tests/oldest.txt
 	@sh tests/setup.sh
 	grep -v '^mysqlclient=' tests/oldest.txt >$(OLDEST)/wheels.txt
 	$(OLDEST)/bin/python -m pip install --quiet --editable '.[harness]' --requirement $(OLDEST)/wheels.txt
-	$(OLDEST)/bin/python -m pip install --quiet --constraint tests/oldest.txt mysqlclient || \
+	$(OLDEST)/bin/python -m pip install --quiet $$(grep '^mysqlclient=' tests/oldest.txt) || \
 		echo "mysqlclient could not be built; its tests will be skipped"
 	@touch $@

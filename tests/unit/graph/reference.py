@@ -101,7 +101,7 @@ def _edge(uses: list[Use]) -> tuple[object, ...]:
         all(u.asynchronous for u in counted),
         tuple(sorted(rules.items())),
         tuple(sorted((d, len(some)) for d, some in decided.items())),
-        tuple(round(quantile(lengths, q), 6) for q in (0.5, 0.9, 0.95, 0.99)),
+        tuple(round(quantile(lengths, q), 8) for q in (0.5, 0.9, 0.95, 0.99)),
         lengths[-1] / 1e6,
     )
 
@@ -111,9 +111,9 @@ def _operation(some: list[tuple[Span, int]]) -> tuple[object, ...]:
     return (
         len(some),
         sum(s.failed for s, _ in some),
-        round(quantile(lengths, 0.5), 6),
-        round(quantile(lengths, 0.99), 6),
-        round(quantile(sorted(own for _, own in some), 0.5), 6),
+        round(quantile(lengths, 0.5), 8),
+        round(quantile(lengths, 0.99), 8),
+        round(quantile(sorted(own for _, own in some), 0.5), 8),
     )
 
 
