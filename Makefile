@@ -22,9 +22,9 @@ test-full: $(VENV)/.dev
 	$(PYTEST)
 
 # The guards against the oldest version of every library that they take; .venv has the newest. Deprecations in the
-# old libraries' own code, and nothing else, are no errors here.
+# old libraries' own code, and nothing else, are no errors here. ONLY=Contract runs the contract suites alone, as CI does.
 test-oldest: $(OLDEST)/.done
-	$(OLDEST)/bin/python -m pytest -n 2 --dist loadfile -m "not slow" tests/unit/guards tests/unit/context \
+	$(OLDEST)/bin/python -m pytest -n 2 --dist loadfile -m "not slow" tests/unit/guards tests/unit/context $(if $(ONLY),-k $(ONLY)) \
 		-o filterwarnings="$$(printf 'error\nignore::DeprecationWarning:(?!tests|tracer_bullet)')"
 
 lint: $(VENV)/.dev
