@@ -6,6 +6,7 @@ customers' reads, are never touched. What was pending on a connection that broke
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -40,7 +41,7 @@ def track_transaction(connection: Any, steps: list[Step] | None) -> None:
         vars(connection)[_TRANSACTION] = (socket_of(connection), steps)
 
 
-class Pending:
+class Pending(ABC):
     """What both kinds of connections share."""
 
     def __init__(self, connection: Any, on_refusal: OnRefusal) -> None:
@@ -83,13 +84,13 @@ class Pending:
         decode = (lambda value: value) if raw else self.connection.encoder.decode
         return Wire(decode, str(getattr(self.connection, "protocol", 2)) == "3")
 
+    @abstractmethod
     def read(self, *args: Any, **kwargs: Any) -> Any:
         """In the place of `read_response`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def connect(self, *args: Any, **kwargs: Any) -> Any:
         """In the place of `connect`: replies that nobody read must not be the next borrower's."""
-        raise NotImplementedError
 
 
 class SyncPending(Pending):
