@@ -5,6 +5,7 @@ it, so that it knows nothing of how spans came. Fails soft: what cannot be place
 counted, as orphans are, and never guessed.
 """
 
-from tracer_bullet.graph.build import EngineOptions, build_graph
+from tracer_bullet.graph.build import build_graph
+from tracer_bullet.graph.engines import EngineOptions
 
 __all__ = ["EngineOptions", "build_graph"]

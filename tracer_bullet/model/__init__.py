@@ -1,10 +1,30 @@
 """Vocabulary: what crosses a border between packages. Frozen dataclasses, stdlib only, no I/O."""
 
+from tracer_bullet.model.analysis import (
+    Analysis,
+    Cause,
+    ClockSkew,
+    Contrast,
+    CriticalPaths,
+    EdgeLatency,
+    ExampleTrace,
+    Heatmap,
+    OperationLatency,
+    PathSection,
+    PathShare,
+    Pattern,
+    ServiceLatency,
+    Symptom,
+    Waste,
+)
+from tracer_bullet.model.catalog import Catalog, CatalogFinding, CatalogLink, Entity
 from tracer_bullet.model.context import (
     Context,
     FlagState,
     RequestType,
 )
+from tracer_bullet.model.distribution import Distribution, Latency
+from tracer_bullet.model.drift import Change, Drift, EdgeDrift, ErrorDrift, LatencyDrift
 from tracer_bullet.model.event import (
     PhaseStarted,
     Progress,
@@ -23,7 +43,6 @@ from tracer_bullet.model.finding import (
 from tracer_bullet.model.graph import (
     Edge,
     Evidence,
-    Latency,
     Node,
     NodeKind,
     Operation,
@@ -31,24 +50,61 @@ from tracer_bullet.model.graph import (
 )
 from tracer_bullet.model.run import RunManifest
 from tracer_bullet.model.shot import Shot
+from tracer_bullet.model.slo import (
+    BurnRate,
+    DerivationCheck,
+    DerivedObjective,
+    Indicator,
+    Objective,
+    ObjectiveVerdict,
+    SloReport,
+)
 from tracer_bullet.model.span import Span, SpanEvent, SpanKind, SpanLink, SpanStatus
 from tracer_bullet.model.system import System
 from tracer_bullet.model.trace import Gap, Trace
 
 __all__ = [
+    "Analysis",
     "BulletVerdict",
+    "BurnRate",
+    "Catalog",
+    "CatalogFinding",
+    "CatalogLink",
+    "Cause",
+    "Change",
     "Check",
+    "ClockSkew",
     "Context",
+    "Contrast",
+    "CriticalPaths",
+    "DerivationCheck",
+    "DerivedObjective",
+    "Distribution",
+    "Drift",
     "Edge",
+    "EdgeDrift",
+    "EdgeLatency",
+    "Entity",
+    "ErrorDrift",
     "Evidence",
+    "ExampleTrace",
     "Finding",
     "FlagState",
     "Gap",
+    "Heatmap",
+    "Indicator",
     "Latency",
+    "LatencyDrift",
     "Node",
     "NodeKind",
+    "Objective",
+    "ObjectiveVerdict",
     "Operation",
+    "OperationLatency",
     "Outcome",
+    "PathSection",
+    "PathShare",
+    "Pattern",
     "PhaseStarted",
     "Progress",
     "RequestType",
@@ -57,14 +113,18 @@ __all__ = [
     "RunManifest",
     "RunStarted",
     "ServiceGraph",
+    "ServiceLatency",
     "Severity",
     "Shot",
+    "SloReport",
     "Span",
     "SpanEvent",
     "SpanKind",
     "SpanLink",
     "SpanStatus",
+    "Symptom",
     "System",
     "Trace",
     "Verdict",
+    "Waste",
 ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from tracer_bullet.model.distribution import Latency
+
 
 class NodeKind(Enum):
     """What a node is. `PEER` is an address that nothing more is known of."""
@@ -15,17 +17,6 @@ class NodeKind(Enum):
     QUEUE = "queue"
     THIRD_PARTY = "third_party"
     PEER = "peer"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Latency:
-    """Exact quantiles of durations, in milliseconds."""
-
-    p50_ms: float
-    p90_ms: float
-    p95_ms: float
-    p99_ms: float
-    max_ms: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

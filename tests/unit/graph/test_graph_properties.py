@@ -72,9 +72,6 @@ def traces(draw: st.DrawFn) -> list[Span]:
 
 
 def facts(graph: ServiceGraph) -> Facts:
-    def figures(q: float) -> float:
-        return round(q, 8)  # cuts of whole ns by hundredths: no tie to round differently
-
     return Facts(
         edges={
             (e.source, e.target): (
@@ -83,14 +80,13 @@ def facts(graph: ServiceGraph) -> Facts:
                 e.asynchronous,
                 tuple((x.rule, x.count) for x in e.evidence),
                 e.decisions,
-                tuple(map(figures, (e.latency.p50_ms, e.latency.p90_ms, e.latency.p95_ms, e.latency.p99_ms))),
-                e.latency.max_ms,
+                e.latency,
             )
             for e in graph.edges
         },
         operations={
             (o.service, o.name): (
-                o.calls, o.errors, figures(o.latency.p50_ms), figures(o.latency.p99_ms), figures(o.self_p50_ms)
+                o.calls, o.errors, o.latency, o.self_p50_ms
             )
             for o in graph.operations
         },

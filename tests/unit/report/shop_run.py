@@ -388,7 +388,9 @@ def latency(durations: list[float]) -> Latency:
     def at(share: float) -> float:
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
-    return Latency(p50_ms=at(0.5), p90_ms=at(0.9), p95_ms=at(0.95), p99_ms=at(0.99), max_ms=ordered[-1])
+    return Latency(
+        p50_ms=at(0.5), p90_ms=at(0.9), p95_ms=at(0.95), p99_ms=at(0.99), p999_ms=at(0.999), max_ms=ordered[-1]
+    )
 
 
 def wide_graph(services: int = 40) -> ServiceGraph:
@@ -418,7 +420,14 @@ def wide_graph(services: int = 40) -> ServiceGraph:
                 target=target,
                 calls=calls,
                 errors=rng.randrange(1, 60) if rng.random() < 0.06 else 0,
-                latency=Latency(p50_ms=base, p90_ms=base * 1.6, p95_ms=base * 2, p99_ms=base * 3.1, max_ms=base * 7),
+                latency=Latency(
+                    p50_ms=base,
+                    p90_ms=base * 1.6,
+                    p95_ms=base * 2,
+                    p99_ms=base * 3.1,
+                    p999_ms=base * 5,
+                    max_ms=base * 7,
+                ),
                 evidence=(Evidence(rule="parent-child", count=calls, example_trace_ids=(f"{calls:032x}",)),),
                 asynchronous=target.startswith("queue:"),
             )

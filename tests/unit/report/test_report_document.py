@@ -200,7 +200,7 @@ def test_a_very_deep_trace_is_no_trouble() -> None:
 
 
 def test_an_end_without_a_node_becomes_an_unknown_peer() -> None:
-    quick = Latency(p50_ms=1, p90_ms=1, p95_ms=1, p99_ms=1, max_ms=1)
+    quick = Latency(p50_ms=1, p90_ms=1, p95_ms=1, p99_ms=1, p999_ms=1, max_ms=1)
     edge = Edge(source="service:a", target="10.0.0.9:80", calls=1, errors=0, latency=quick, evidence=())
     run = shop_run(bullets=1)
     graph = ServiceGraph(nodes=(), edges=(edge,), operations=(), traces=1, spans=1)

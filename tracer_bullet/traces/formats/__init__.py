@@ -1,0 +1,1 @@
+"""Formats that spans come in: one file each, recognised from their content."""
