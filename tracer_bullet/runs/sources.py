@@ -31,7 +31,7 @@ async def open_source(spec: EmbeddedTracesSpec | ZipkinTracesSpec) -> TraceSourc
             raise
         return source
     host, port = spec.address
-    receiver = Receiver(host, port)
+    receiver = Receiver(host, port, grpc=spec.grpc_address)
     receiver.start()
     return receiver
 

@@ -1,4 +1,4 @@
-"""The embedded OTLP/HTTP receiver: uvicorn in a thread of its own."""
+"""The embedded OTLP receiver: HTTP by uvicorn in a thread of its own, and gRPC beside it where it is asked for."""
 
 from __future__ import annotations
 
@@ -7,33 +7,45 @@ import contextlib
 import socket
 import threading
 from collections.abc import Collection
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 import uvicorn
 
 from tracer_bullet.errors import UnreachableError
 from tracer_bullet.model import Span
+from tracer_bullet.traces.address import local_url
 from tracer_bullet.traces.app import Limits, OtlpApp
 from tracer_bullet.traces.buffer import SpanBuffer
 from tracer_bullet.traces.counters import Counters, Tally
+
+if TYPE_CHECKING:
+    from tracer_bullet.traces.grpc_receiver import GrpcReceiver
 
 _BACKLOG = 128
 _GRACE_S = 2
 
 
 class Receiver:
-    """Takes spans by OTLP/HTTP and hands them out; a `TraceSource`, and a context manager.
+    """Takes spans by OTLP over HTTP, and over gRPC too with `grpc` (host, port); a `TraceSource` and context manager.
 
-    `port` 0 takes a free one. Spans stay readable after `stop`.
+    Port 0 takes a free one. Spans stay readable after `stop`.
     """
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 0, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        limits: Limits | None = None,
+        *,
+        grpc: tuple[str, int] | None = None,
+    ) -> None:
         self._host = host
         self._port = port
         self._limits = limits or Limits()
         self._buffer = SpanBuffer(self._limits.max_spans)
         self._tally = Tally()
+        self._grpc = None if grpc is None else _grpc_receiver(*grpc, self._buffer, self._tally, self._limits)
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
@@ -59,9 +71,17 @@ class Receiver:
         )
         self._thread.start()
         self._server.ready.wait()
+        if self._grpc is not None:
+            try:
+                self._grpc.start()
+            except BaseException:
+                self.stop()
+                raise
 
     def stop(self) -> None:
         """Finish requests that are being answered, then stop; a second call does nothing."""
+        if self._grpc is not None:
+            self._grpc.stop()
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
             self._thread.join()
@@ -77,8 +97,12 @@ class Receiver:
     @property
     def url(self) -> str:
         """Base address for senders on this machine, as `OTEL_EXPORTER_OTLP_ENDPOINT` wants it."""
-        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)  # noqa: S104
-        return f"http://[{host}]:{self._port}" if ":" in host else f"http://{host}:{self._port}"
+        return local_url(self._host, self._port)
+
+    @property
+    def grpc_url(self) -> str | None:
+        """The same for senders over gRPC; None when it is not listened on."""
+        return None if self._grpc is None else self._grpc.url
 
     @property
     def counters(self) -> Counters:
@@ -120,6 +144,12 @@ class Receiver:
     async def close(self) -> None:
         """See TraceSource."""
         await asyncio.to_thread(self.stop)
+
+
+def _grpc_receiver(host: str, port: int, buffer: SpanBuffer, tally: Tally, limits: Limits) -> GrpcReceiver:
+    from tracer_bullet.traces.grpc_receiver import GrpcReceiver  # noqa: PLC0415  # grpc is heavy
+
+    return GrpcReceiver(host, port, buffer, tally, limits)
 
 
 class _Server(uvicorn.Server):

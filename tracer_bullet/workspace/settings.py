@@ -86,13 +86,24 @@ class EmbeddedTracesSpec(_TracesSpec):
 
     source: Literal["embedded"]
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:4318"
-    """`host:port` of the receiver; services export to it."""
+    """`host:port` of the receiver for OTLP over HTTP; services export to it."""
+    grpc: Annotated[str, AfterValidator(_listen)] | None = None
+    """`host:port` for OTLP over gRPC, as 127.0.0.1:4317; without it only HTTP is listened on."""
 
     @property
     def address(self) -> tuple[str, int]:
         """Host, without the brackets of IPv6, and port."""
-        host, _, port = self.listen.rpartition(":")
-        return host.strip("[]"), int(port)
+        return _split(self.listen)
+
+    @property
+    def grpc_address(self) -> tuple[str, int] | None:
+        """The same of gRPC."""
+        return None if self.grpc is None else _split(self.grpc)
+
+
+def _split(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 class ZipkinTracesSpec(_TracesSpec):
