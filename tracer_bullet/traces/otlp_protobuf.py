@@ -112,20 +112,65 @@ class ProtobufDecoder:
 
 
 class _Pairs(dict[bytes, tuple[str, str]]):
-    """Wire bytes of a KeyValue → (key, text), remembered when small; few, so that they stay in the CPU's cache."""
+    """Wire bytes of a KeyValue → (key, text), remembered while values of its key recur.
+
+    Few are remembered, so that they stay in the CPU's cache. A key that has shown many values
+    shows ever new ones (ids, addresses): remembering those would push out what recurs.
+    """
 
     MOST = 4_000
     LONGEST = 128
+    MOST_OF_A_KEY = 400
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._new: dict[str, int] = {}
 
     def __missing__(self, raw: bytes) -> tuple[str, str]:
-        attribute = common_pb2.KeyValue.FromString(raw)
-        value = attribute.value
-        pair = (attribute.key, value.string_value or _text(value))
-        if len(raw) <= self.LONGEST:
+        pair = _plain_pair(raw) or _any_pair(raw)
+        key = pair[0]
+        new = self._new.get(key, 0)
+        if new < self.MOST_OF_A_KEY and len(raw) <= self.LONGEST:
             if len(self) >= self.MOST:
                 self.clear()
+                self._new.clear()
+            self._new[key] = new + 1
             self[raw] = pair
         return pair
+
+
+def _plain_pair(raw: bytes) -> tuple[str, str] | None:
+    """A KeyValue with a short key and a short text or small number, read by hand; None for any other.
+
+    Twice as fast as a message object. The bytes are: 0a, length, key; 12, length, AnyValue; and in
+    it 0a, length, text or 18, varint (opentelemetry/proto/common/v1/common.proto).
+    """
+    try:
+        at = raw[1] + 2
+        left = len(raw) - at - 2
+        if raw[0] != 0x0A or at > 0x81 or raw[at] != 0x12 or raw[at + 1] != left or left > 0x7F:
+            return None
+        kind = raw[at + 2]
+        if kind == 0x0A and raw[at + 3] == left - 2:
+            return str(raw[2:at], "utf-8"), str(raw[at + 4 :], "utf-8")
+        if kind == 0x18 and left <= 4:
+            low, middle, high = (*raw[at + 3 :], 0, 0)[:3]
+            ended = (
+                (left == 2 and low < 0x80)
+                or (left == 3 and low > 0x7F > middle)
+                or (left == 4 and low > 0x7F < middle and high < 0x80)
+            )
+            if ended:
+                return str(raw[2:at], "utf-8"), str(low & 0x7F | (middle & 0x7F) << 7 | high << 14)
+    except (IndexError, UnicodeDecodeError):
+        pass
+    return None
+
+
+def _any_pair(raw: bytes) -> tuple[str, str]:
+    attribute = common_pb2.KeyValue.FromString(raw)
+    value = attribute.value
+    return attribute.key, value.string_value or _text(value)
 
 
 @cache

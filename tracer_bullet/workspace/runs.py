@@ -57,6 +57,26 @@ class RunFolder:
         return self.path / "graph.json"
 
     @property
+    def analysis(self) -> Path:
+        """`analysis.json`: a `model.Analysis`."""
+        return self.path / "analysis.json"
+
+    @property
+    def slos(self) -> Path:
+        """`slos.json`: a `model.SloReport`."""
+        return self.path / "slos.json"
+
+    @property
+    def drift(self) -> Path:
+        """`drift.json`: a `model.Drift` from another run to this one."""
+        return self.path / "drift.json"
+
+    @property
+    def imported(self) -> Path:
+        """`import.json`: what was read from where, and what was lost."""
+        return self.path / "import.json"
+
+    @property
     def verdict(self) -> Path:
         """`verdict.json`: a `model.Verdict`."""
         return self.path / "verdict.json"
@@ -154,12 +174,12 @@ def write_whole(path: Path, data: bytes) -> None:
         raise _problem(path, message, "see to permissions and free space") from None
 
 
-def write_json(path: Path, value: object) -> None:
-    """Write a model value as JSON (`model.codec`), whole. Raises WorkspaceError TB104.
+def write_json(path: Path, value: object, *, indent: int | None = 2) -> None:
+    """Write a model value as JSON (`model.codec`), whole; `indent` None for what only programs read.
 
-    Raises ValueError for NaN and infinities, which JSON does not know.
+    Raises WorkspaceError TB104, and ValueError for NaN and infinities, which JSON does not know.
     """
-    text = json.dumps(encode(value), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(encode(value), indent=indent, ensure_ascii=False, allow_nan=False)
     write_whole(path, f"{text}\n".encode("utf-8", "surrogatepass"))
 
 
