@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tracer_bullet.model.finding import AUDIT_RULES
+
 ROOT = Path(__file__).parents[2]
 SOURCES = "\n".join(p.read_text(encoding="utf-8") for p in sorted((ROOT / "tracer_bullet").rglob("*.py")))
 
@@ -22,6 +24,7 @@ def test_every_rule_is_documented() -> None:
     fire = (ROOT / "tracer_bullet" / "runs" / "fire.py").read_text()
     complete = (ROOT / "tracer_bullet" / "traces" / "complete.py").read_text()
     said = set(re.findall(r"_finding\(\s*\"([a-z-]+)\"", audit))
+    assert said == set(AUDIT_RULES)
     said |= set(re.findall(r"rule=\"([a-z-]+)\"", fire))
     said |= set(re.findall(r"^[A-Z_]+: Final = \"([a-z-]+)\"", complete, re.MULTILINE))
     listed = set(

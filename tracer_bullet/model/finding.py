@@ -4,8 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from tracer_bullet.errors import ExitCode
+
+# The rules of the audit (docs/findings.md): what a scenario may take responsibility for, by `audit.ignore`.
+AUDIT_RULES: Final = (
+    "carrier-lost",
+    "denied-write",
+    "error-swallowed",
+    "flag-lost",
+    "refused",
+    "scope-lost",
+    "unallowed-write",
+    "unguarded-call",
+    "unguarded-write",
+    "unknown-decision",
+    "unmarked-service",
+)
 
 
 class Severity(Enum):

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from tracer_bullet.model.finding import AUDIT_RULES
 from tracer_bullet.workspace.fields import (
     Headers,
     Method,
@@ -25,6 +26,7 @@ from tracer_bullet.workspace.fields import (
 )
 from tracer_bullet.workspace.load import Document, Mistake, MistakesError, Spec
 from tracer_bullet.workspace.matcher import Matcher
+from tracer_bullet.workspace.mistakes import suggest
 from tracer_bullet.workspace.references import variable_mistakes
 
 AT_LEAST_ONE = Matcher.model_validate({"ge": 1})
@@ -150,10 +152,17 @@ class AllowSpec(Spec):
     """The reason, for the report."""
 
 
+def _rule(value: str) -> str:
+    if value not in AUDIT_RULES:
+        cure = suggest(value, AUDIT_RULES) or f"the audit's rules are {', '.join(AUDIT_RULES)}"
+        raise MistakesError([Mistake(path="", message=f"the audit has no rule {value!r}", cure=cure)])
+    return value
+
+
 class IgnoreSpec(Spec):
     """Findings that do not count against a bullet."""
 
-    rule: str
+    rule: Annotated[str, AfterValidator(_rule)]
     """The finding's rule."""
     why: Why
     """The reason, for the report."""

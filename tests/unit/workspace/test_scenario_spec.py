@@ -235,6 +235,14 @@ def test_exceptions_from_the_audit_say_why() -> None:
     assert [(line, path) for line, path, _ in found] == [(4, "audit.allow.0.why"), (6, "audit.ignore.0.why")]
 
 
+def test_only_rules_that_there_are_can_be_ignored() -> None:
+    steps = "steps: [{name: a, request: {path: /}}]\naudit:\n  ignore:\n"
+    found = told(steps + "  - {rule: flag-lots, why: known}\n  - {rule: xyzzy, why: known}")
+    assert found[0] == (4, "audit.ignore.0.rule", "the audit has no rule 'flag-lots'")
+    assert found[1][:2] == (5, "audit.ignore.1.rule")
+    assert parse(steps + "  - {rule: flag-lost, why: known}")
+
+
 def test_mistakes_of_the_model_and_of_variables_are_told_together() -> None:
     found = told("steps:\n- name: a\n  request: {path: '/${nope}', methd: GET}\n  tke: {}\n- name: a\n  request: 3")
     assert [(line, path) for line, path, _ in found] == [
