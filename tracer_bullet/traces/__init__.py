@@ -6,8 +6,10 @@ completeness fails closed: what cannot be shown to be all there is a gap.
 """
 
 from tracer_bullet.traces.app import Limits
+from tracer_bullet.traces.clickhouse import ClickHouseSource
 from tracer_bullet.traces.complete import find_gaps
 from tracer_bullet.traces.counters import Counters
+from tracer_bullet.traces.query import JaegerSource, TempoSource
 from tracer_bullet.traces.receiver import Receiver
 from tracer_bullet.traces.schema import SPAN_SCHEMA
 from tracer_bullet.traces.source import TraceSource
@@ -16,9 +18,12 @@ from tracer_bullet.traces.zipkin import ZipkinSource
 
 __all__ = [
     "SPAN_SCHEMA",
+    "ClickHouseSource",
     "Counters",
+    "JaegerSource",
     "Limits",
     "Receiver",
+    "TempoSource",
     "TraceSource",
     "ZipkinSource",
     "find_gaps",

@@ -24,7 +24,7 @@ _NS_PER_US: Final = 1_000
 
 
 @dataclass(slots=True)
-class _Half:
+class Half:
     """One side of a span id: pieces of it that were reported apart are merged."""
 
     id: str
@@ -36,6 +36,7 @@ class _Half:
     start_us: int = 0
     duration_us: int = 0
     tags: dict[str, str] = field(default_factory=dict)
+    local: dict[str, Any] = field(default_factory=dict)
     remote: dict[str, Any] = field(default_factory=dict)
     annotations: dict[tuple[int, str], None] = field(default_factory=dict)
 
@@ -49,17 +50,22 @@ def from_zipkin(trace_id: str, value: object) -> list[Span]:
     """
     if not isinstance(value, list):
         raise MalformedError(f"an array is needed, not {type(value).__name__}")
-    halves = _merge(_read(item) for item in value)
+    return spans_of(trace_id, merge(read(item) for item in value))
+
+
+def spans_of(trace_id: str, halves: list[Half]) -> list[Span]:
+    """The spans of one trace's merged halves. One without a start takes the earliest start of the trace."""
     sharing = _Sharing(halves)
     earliest = min((h.start_us for h in halves if h.start_us), default=0)
     return [_span(trace_id, half, sharing.ids_of(half), earliest) for half in halves]
 
 
-def _read(item: object) -> _Half:
+def read(item: object) -> Half:
+    """One Zipkin v2 span. Raises MalformedError when it is none."""
     span = _typed(item, dict)
     endpoint = _typed(span.get("localEndpoint"), dict)
     kind = _typed(span.get("kind"), str) or None
-    half = _Half(
+    half = Half(
         id=_id(_typed(span.get("id"), str)) or "",
         parent=_id(_typed(span.get("parentId"), str)),
         service=_typed(endpoint.get("serviceName"), str) or UNKNOWN_SERVICE,
@@ -69,6 +75,7 @@ def _read(item: object) -> _Half:
         start_us=_typed(span.get("timestamp"), int),
         duration_us=_typed(span.get("duration"), int),
         tags={_typed(k, str): _typed(v, str) for k, v in _typed(span.get("tags"), dict).items()},
+        local=endpoint,
         remote=_typed(span.get("remoteEndpoint"), dict),
         annotations={
             (_typed(a.get("timestamp"), int), _typed(a.get("value"), str)): None
@@ -82,26 +89,38 @@ def _read(item: object) -> _Half:
     return half
 
 
-def _merge(halves: Iterable[_Half]) -> list[_Half]:
-    """Pieces of one half into one, and unflagged server halves of a client's id flagged as shared."""
+def merge(halves: Iterable[Half]) -> list[Half]:
+    """Pieces of one half into one, whatever their order, and unflagged server halves of a client's id as shared.
+
+    A piece that names no service belongs to the only service that has its id and side.
+    """
     pieces = list(halves)
     clients = {h.id for h in pieces if h.kind == "CLIENT"}
-    merged: dict[tuple[str, bool, str], _Half] = {}
-    for piece in sorted(pieces, key=lambda h: (h.id, h.start_us, h.service, h.name)):
+    named: dict[tuple[str, bool], set[str]] = {}
+    for piece in pieces:
         piece.shared = piece.shared or (piece.kind == "SERVER" and piece.id in clients)
+        if piece.service != UNKNOWN_SERVICE:
+            named.setdefault((piece.id, piece.shared), set()).add(piece.service)
+    merged: dict[tuple[str, bool, str], Half] = {}
+    # The repr makes the order total: pieces that differ must not be merged in the order in which they came.
+    for piece in sorted(pieces, key=lambda h: (h.id, h.start_us, h.service, h.name, repr(h))):
+        owners = named.get((piece.id, piece.shared), set())
+        if piece.service == UNKNOWN_SERVICE and len(owners) == 1:
+            piece.service = min(owners)
         known = merged.setdefault((piece.id, piece.shared, piece.service), piece)
         if known is not piece:
             _absorb(known, piece)
     return list(merged.values())
 
 
-def _absorb(known: _Half, piece: _Half) -> None:
+def _absorb(known: Half, piece: Half) -> None:
     known.parent = known.parent or piece.parent
     known.kind = known.kind or piece.kind
     known.name = known.name or piece.name
     known.start_us = min(known.start_us or piece.start_us, piece.start_us or known.start_us)
     known.duration_us = max(known.duration_us, piece.duration_us)
     known.tags = {**piece.tags, **known.tags}
+    known.local = {**piece.local, **known.local}
     known.remote = {**piece.remote, **known.remote}
     known.annotations |= piece.annotations
 
@@ -109,7 +128,7 @@ def _absorb(known: _Half, piece: _Half) -> None:
 class _Sharing:
     """Which ids are shared, and who has them."""
 
-    def __init__(self, halves: list[_Half]) -> None:
+    def __init__(self, halves: list[Half]) -> None:
         self._servers: dict[str, dict[str, str]] = {}
         self._clients: set[tuple[str, str]] = set()
         for half in halves:
@@ -119,7 +138,7 @@ class _Sharing:
             else:
                 self._clients.add((half.id, half.service))
 
-    def ids_of(self, half: _Half) -> tuple[str, str | None]:
+    def ids_of(self, half: Half) -> tuple[str, str | None]:
         """(span id, parent id) in the model.
 
         A child of a shared id belongs to the half of its own service. Where it has none, to
@@ -136,7 +155,7 @@ class _Sharing:
         return half.id, half.parent if from_client else min(servers.values())
 
 
-def _span(trace_id: str, half: _Half, own: tuple[str, str | None], earliest_us: int) -> Span:
+def _span(trace_id: str, half: Half, own: tuple[str, str | None], earliest_us: int) -> Span:
     start_ns = min((half.start_us or earliest_us) * _NS_PER_US, LAST_NS)
     error = half.tags.get("error", "false")
     status = SpanStatus.ERROR if error != "false" else _STATUSES.get(half.tags.get("otel.status_code", ""))
@@ -150,8 +169,8 @@ def _span(trace_id: str, half: _Half, own: tuple[str, str | None], earliest_us: 
         start_ns=start_ns,
         end_ns=min(start_ns + half.duration_us * _NS_PER_US, LAST_NS),
         status=status or SpanStatus.UNSET,
-        status_message="" if error in ("false", "true") else error,
-        attributes={**_peer(half), **half.tags},
+        status_message=half.tags.get("otel.status_description", "") if error in ("false", "true") else error,
+        attributes={**_local(half), **_peer(half), **half.tags},
         resource={SERVICE_NAME: half.service},
         scope_name=half.tags.get("otel.scope.name", ""),
         events=tuple(
@@ -160,11 +179,22 @@ def _span(trace_id: str, half: _Half, own: tuple[str, str | None], earliest_us: 
     )
 
 
-def _peer(half: _Half) -> dict[str, str]:
+def _local(half: Half) -> dict[str, str]:
+    """Attributes for the host that reported: clocks are compared by it."""
+    port, address = _typed(half.local.get("port"), int), _address(half.local)
+    found = {"network.local.address": address, "network.local.port": str(port or "")}
+    return {name: value for name, value in found.items() if value}
+
+
+def _address(endpoint: dict[str, Any]) -> str:
+    return str(_typed(endpoint.get("ipv4"), str) or _typed(endpoint.get("ipv6"), str))
+
+
+def _peer(half: Half) -> dict[str, str]:
     """Attributes for the remote endpoint; the other side is the server only when this one called."""
     remote = half.remote
     service, port = _typed(remote.get("serviceName"), str), _typed(remote.get("port"), int)
-    address = _typed(remote.get("ipv4"), str) or _typed(remote.get("ipv6"), str)
+    address = _address(remote)
     side = "server" if half.kind in _CALLERS else "client"
     found = {
         "peer.service": service,

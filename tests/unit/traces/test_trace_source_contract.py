@@ -1,4 +1,5 @@
-"""What every TraceSource promises, checked on each: the embedded receiver and a real Zipkin server."""
+"""What every TraceSource promises, checked on each: the embedded receiver, real Zipkin and Jaeger servers, ClickHouse
+(chDB, which is ClickHouse in this process, behind its HTTP interface), and Tempo's API as its answers were recorded."""
 
 from __future__ import annotations
 
@@ -6,15 +7,28 @@ import asyncio
 import uuid
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.servers.clickhouse import export, insert
+from tests.servers.clickhouse_http import PASSWORD, USER, run_front
+from tests.servers.jaeger import Jaeger
 from tests.servers.otlp import PROTOBUF, to_protobuf
+from tests.servers.trace_apis import serve_tempo
 from tests.servers.zipkin import post_spans, to_zipkin
 from tracer_bullet.model import Span, SpanKind, SpanStatus
-from tracer_bullet.traces import Receiver, TraceSource, ZipkinSource
+from tracer_bullet.traces import (
+    ClickHouseSource,
+    JaegerSource,
+    Receiver,
+    TempoSource,
+    TraceSource,
+    ZipkinSource,
+    spans_to_table,
+)
 
 US = 1_000
 NOW_NS = 1_700_000_000_000_000_000
@@ -47,7 +61,34 @@ def zipkin_place(zipkin_url: str) -> Place:
     )
 
 
-@pytest.fixture(params=["receiver", "zipkin"])
+@pytest.fixture
+def jaeger_place(jaeger: Jaeger) -> Place:
+    def deliver(spans: Sequence[Span]) -> None:
+        httpx.post(f"{jaeger.otlp}/v1/traces", content=to_protobuf(spans), headers=PROTOBUF).raise_for_status()
+
+    return Place(lambda: JaegerSource(jaeger.query, poll_s=0.05), deliver)
+
+
+@pytest.fixture
+def tempo_place() -> Iterator[Place]:
+    with serve_tempo() as tempo:
+        yield Place(lambda: TempoSource(tempo.url, poll_s=0.05, headers={"X-Scope-OrgID": "shop"}), tempo.deliver)
+
+
+@pytest.fixture
+def clickhouse_place(tmp_path: Path) -> Iterator[Place]:
+    table = export(spans_to_table([]), tmp_path)
+    user = {"X-ClickHouse-User": USER, "X-ClickHouse-Key": PASSWORD}
+    with run_front() as front:
+        yield Place(
+            lambda: ClickHouseSource(f"http://{front.address}", f"default.{table}", headers=user, poll_s=0.05),
+            lambda spans: insert(table, spans_to_table(spans), tmp_path),
+        )
+
+
+@pytest.fixture(
+    params=["receiver", "zipkin", "tempo", "clickhouse", pytest.param("jaeger", marks=pytest.mark.slow)],
+)
 def place(request: pytest.FixtureRequest) -> Place:
     return request.getfixturevalue(f"{request.param}_place")
 
