@@ -6,9 +6,10 @@ from collections import defaultdict
 
 from tracer_bullet.graph.distributions import read_distributions
 from tracer_bullet.graph.engines import Engine
+from tracer_bullet.graph.nodes import make_node
+from tracer_bullet.graph.operations import read_operation_edges
 from tracer_bullet.graph.sql import figures
-from tracer_bullet.model import Edge, Evidence, Node, NodeKind, Operation, ServiceGraph
-from tracer_bullet.model.attributes import HARNESS_SERVICE
+from tracer_bullet.model import Edge, Evidence, Node, Operation, ServiceGraph
 
 _NS_PER_MS = 1e6
 _WRAP = 1 << 64
@@ -25,6 +26,7 @@ def assemble(engine: Engine) -> ServiceGraph:
         traces=traces,
         spans=spans,
         orphans=tuple((service, count) for service, count in engine.rows(figures.ORPHANS)),
+        operation_edges=read_operation_edges(engine, make_node),
     )
 
 
@@ -54,7 +56,7 @@ def _nodes_and_edges(engine: Engine) -> tuple[tuple[Node, ...], tuple[Edge, ...]
     edges = []
     durations = read_distributions(engine, ("edge_id",), "duration_ns", "usage WHERE counted")
     for edge_id, *ends, calls, errors, asynchronous in engine.rows(figures.EDGE_FIGURES):
-        source, target = _node(*ends[:3]), _node(*ends[3:])
+        source, target = make_node(*ends[:3]), make_node(*ends[3:])
         called.setdefault(source, [0, 0])
         into = called.setdefault(target, [0, 0])
         into[0] += calls
@@ -74,20 +76,12 @@ def _nodes_and_edges(engine: Engine) -> tuple[tuple[Node, ...], tuple[Edge, ...]
         )
     # A service's own spans say how often it was called; other nodes have only their callers' word.
     for service, calls, errors in engine.rows(figures.SERVICES):
-        called[_node("service", service, "")] = [int(calls), int(errors)]
+        called[make_node("service", service, "")] = [int(calls), int(errors)]
     nodes = [
         Node(id=n.id, name=n.name, kind=n.kind, system=n.system, calls=calls, errors=errors)
         for n, (calls, errors) in called.items()
     ]
     return tuple(sorted(nodes, key=lambda n: n.id)), tuple(sorted(edges, key=lambda e: (e.source, e.target)))
-
-
-def _node(kind: str, name: str, system: str) -> Node:
-    if kind == "service" and name == HARNESS_SERVICE:
-        kind = "harness"
-    # One name may stand for different things in two systems: a Kafka topic and a RabbitMQ queue.
-    qualified = f"{system}/{name}" if system else name
-    return Node(id=f"{kind}:{qualified}", name=name, kind=NodeKind(kind), system=system)
 
 
 def _evidence(engine: Engine) -> dict[int, list[Evidence]]:

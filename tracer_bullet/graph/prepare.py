@@ -1,4 +1,5 @@
-"""The tables that all of the analysis reads, made once: span, pair, call, answered, nested, edge, usage, own_time."""
+"""The tables that all of the analysis reads, made once: span, pair, call, linked, answered, nested,
+edge, usage, own_time."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ def prepare(engine: Engine, system: System) -> None:
     engine.drop("fact")
     engine.define("pair", facts.PAIRS)
     engine.define("call", edges.CALLS)
+    engine.define("linked", edges.LINKS)
     engine.define("answered", edges.ANSWERED)
     engine.define("nested", edges.NESTED)
     outside = [

@@ -46,6 +46,7 @@ from tracer_bullet.model.graph import (
     Node,
     NodeKind,
     Operation,
+    OperationEdge,
     ServiceGraph,
 )
 from tracer_bullet.model.run import RunManifest
@@ -100,6 +101,7 @@ __all__ = [
     "Objective",
     "ObjectiveVerdict",
     "Operation",
+    "OperationEdge",
     "OperationLatency",
     "Outcome",
     "PathSection",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 
 from tracer_bullet.model.distribution import Distribution
@@ -25,7 +26,10 @@ class ServiceLatency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationLatency:
-    """One operation of a service: its entry spans of one name. `fan_out` is the mean number of calls it makes."""
+    """One operation of a service: its entry spans of one name. `fan_out` is the mean number of calls it makes.
+
+    `traces`: in how many traces it was called; 0 where that was not counted.
+    """
 
     service: str
     name: str
@@ -35,6 +39,7 @@ class OperationLatency:
     durations: Distribution
     own: Distribution
     fan_out: float
+    traces: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +85,10 @@ class Pattern:
 class PathShare:
     """What one operation (any span's service and name) adds to the critical paths, summed over all traces.
 
-    `exclusive_ms`: time on the path in its own spans. `share` of all roots' time. `drag_ms`: how much shorter the
-    roots would have been, had it taken no time at all. `ambiguous_ms`: of `exclusive_ms`, what another tie rule
-    would give away.
+    `exclusive_ms`: time on the path in its own spans. `share` of all roots' time. `drag_ms`: of that, the time in
+    which nothing else that the root waits for was under way; so much shorter, at the least, the roots would have
+    been, had it taken no time at all. `ambiguous_ms`: of `exclusive_ms`, what another tie rule would give away.
+    `calls`: its spans on paths.
     """
 
     service: str
@@ -106,13 +112,22 @@ class PathSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CriticalPaths:
-    """The critical paths of all traces with a root, summed. `resolution_ns` is the clocks' detected grain."""
+    """The critical paths of all traces, summed; docs/critical-path.md. `resolution_ns` is the clocks' detected grain.
+
+    Each trace is walked from one root. `rootless` ones lost theirs and are walked from an orphan; `extra_roots`
+    counts roots and orphans that were not walked from; `circular` traces have no root but only parents that go
+    round in a circle, and are not among `traces`. `detached` counts spans that their parents did not wait for.
+    """
 
     traces: int
     total_ms: float
     ambiguous_ms: float
     resolution_ns: int
     shares: tuple[PathShare, ...]
+    rootless: int = 0
+    extra_roots: int = 0
+    circular: int = 0
+    detached: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,18 +149,21 @@ class ClockSkew:
 
 
 class Symptom(Enum):
-    """What made a trace a bad one."""
+    """What made a trace a bad one. `SWALLOWED` is not bad: an error that the outside was never told of."""
 
     ERROR = "error"
     SLOW = "slow"
+    SWALLOWED = "swallowed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
     """Bad traces with one cause. `service` is to be blamed, `owner` to be told ("" where no catalog says).
 
-    `peer`: the service is only blamed by its caller's word (it left no span, or a clean one). `error` is the error's
-    type and message with ids and numbers taken out. `path`: operations from the root to the place, `service name` each.
+    `peer`: the service is only blamed by its caller's word (it left no span, or a clean one); `caller` is who says so,
+    else "". `error` is the error's type and message with ids and numbers taken out. `path`: operations from the root
+    to the place, `service name` each, `…` where steps were left out. `share` is of the bad traces (failed or slow); of
+    a swallowed error, of the traces that swallowed one.
     """
 
     key: str
@@ -159,12 +177,17 @@ class Cause:
     owner: str
     path: tuple[str, ...]
     example_trace_ids: tuple[str, ...]
+    caller: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contrast:
-    """An attribute's value that bad traces have more often than good ones. `score` orders; `low` is the lower 95 %
-    bound of the difference of shares, already corrected for how many values were looked at."""
+    """An attribute's value that bad traces have more often than good ones of the same root operations.
+
+    `score` orders: the correlation of having it with being bad, within root operations (0 to 1). `low` is the lower
+    95 % bound of the difference of shares, already corrected for how many values were looked at. Totals are of the
+    traces that were looked at: a fair sample of large sets. Values are cut to 200 characters.
+    """
 
     attribute: str
     value: str
@@ -216,3 +239,5 @@ class Analysis:
     bad_traces: int = 0
     heatmap: Heatmap | None = None
     examples: tuple[ExampleTrace, ...] = ()
+    clock_ns: Mapping[str, int] = field(default_factory=dict)
+    """Machines whose clocks were corrected for the critical paths, and by how much they are ahead."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,9 +17,11 @@ class CatalogLink:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entity:
-    """A Component or Resource. `service` is its name in spans; `depends_on` are refs as `component:default/cart`.
+    """A Component or Resource. `service` is its name in spans, or a glob; `depends_on` are refs as
+    `component:default/cart`, and `depends_at` says of each in which `file:line`.
 
-    `where` is the YAML `file:line`; `reviewed` an ISO date or "".
+    `where` is the YAML `file:line`; `reviewed` an ISO date or "", good for `review_days`. `type` is Backstage's
+    `spec.type`, as `service`, `library` or `database`.
     """
 
     ref: str
@@ -33,18 +36,30 @@ class Entity:
     links: tuple[CatalogLink, ...] = ()
     reviewed: str = ""
     where: str = ""
+    type: str = ""
+    review_days: int = 0
+    depends_at: tuple[str, ...] = ()
+
+    @property
+    def is_resource(self) -> bool:
+        """Whether it is a Resource: a store, a queue, somebody else's service."""
+        return self.ref.startswith("resource:")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalog:
-    """All entities of a workspace's `catalog/*.yaml`, by ref order."""
+    """All entities of a workspace's `catalog/*.yaml`, by ref order. `owners` are the refs of Groups and Users,
+    `others` those of what else may be referred to (Systems, APIs and the like)."""
 
     entities: tuple[Entity, ...] = ()
+    owners: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
     def of_service(self, service: str) -> Entity | None:
-        """The entity of a service, by its name in spans; case does not count."""
+        """The entity of a service, by its name in spans; case does not count, and a whole name goes before a glob."""
         wanted = service.lower()
-        return next((e for e in self.entities if e.service.lower() == wanted), None)
+        exact = next((e for e in self.entities if e.service.lower() == wanted), None)
+        return exact or next((e for e in self.entities if fnmatchcase(wanted, e.service.lower())), None)
 
     def owner_of(self, service: str) -> str:
         """The owner's ref, or ""."""

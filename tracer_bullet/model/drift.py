@@ -22,7 +22,7 @@ class Change(Enum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeDrift:
     """An edge (node ids) that only one set has. `expected`: calls that the other set should have shown, at the same
-    rate a trace; `p_value` of its not being there by chance."""
+    rate a trace; `p_value` of its not being there by chance, corrected for how many edges were looked at."""
 
     source: str
     target: str
@@ -70,7 +70,10 @@ class ErrorDrift:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """All that changed from run `before` to run `after`; `regressed` is what makes CI stop, most important first."""
+    """All that changed from run `before` to run `after`; `regressed` is what makes CI stop, most important first.
+
+    Of all comparisons `judged` had an answer and `unknown` had not: too few calls to show or to exclude a change.
+    """
 
     before: str
     after: str
@@ -79,3 +82,6 @@ class Drift:
     errors: tuple[ErrorDrift, ...] = ()
     regressed: tuple[str, ...] = ()
     unknown: int = 0
+    judged: int = 0
+    before_traces: int = 0
+    after_traces: int = 0

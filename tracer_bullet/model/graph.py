@@ -68,6 +68,26 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OperationEdge:
+    """Calls from one operation to another, as far as names are known; ends are node ids.
+
+    `source_operation` is "" for a queue, `target_operation` for a queue too; of a store it is as `SELECT orders`, of an
+    address `POST /charges/{id}`, or the span's name. `requests`: in how many of the source's requests there was one.
+    `offset_ms`: how long after the request's begin, on average.
+    """
+
+    source: str
+    source_operation: str
+    target: str
+    target_operation: str
+    calls: int
+    errors: int
+    requests: int
+    offset_ms: float
+    asynchronous: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceGraph:
     """The whole picture. `orphans` counts spans whose parent is missing, by service."""
 
@@ -77,3 +97,14 @@ class ServiceGraph:
     traces: int
     spans: int
     orphans: tuple[tuple[str, int], ...] = ()
+    operation_edges: tuple[OperationEdge, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileEdge:
+    """An edge as another system draws it, by the names that it gives to both ends."""
+
+    parent: str
+    child: str
+    calls: int
+    errors: int

@@ -31,15 +31,22 @@ class Objective:
     budget_s: float = 30 * 86_400.0
     owner: str = ""
     where: str = ""
+    client_errors: bool = False
+    """Whether answers that are the client's fault (4xx) count as failures; of availability alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BurnRate:
-    """How many times faster than allowed the budget went, over the worst stretch of `window_s` seconds."""
+    """How many times faster than allowed the budget went, over the worst stretch of `window_s` seconds.
+
+    `fired`: at some moment that stretch and the last `short_s` seconds of it both reached `limit`, as an alert wants.
+    """
 
     window_s: float
     rate: float
     limit: float
+    short_s: float = 0.0
+    fired: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +76,10 @@ class ObjectiveVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DerivedObjective:
-    """An inner objective that an outer one implies: `share` of its time, `calls` for each request of the outer."""
+    """An inner objective that an outer one implies: `share` of its time, `calls` for each request of the outer.
+
+    `own`: not about the operation's whole calls but about the time it spends itself, outside of its callees.
+    """
 
     outer: str
     service: str
@@ -82,6 +92,7 @@ class DerivedObjective:
     observed_ms: float
     met_now: bool
     message: str
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +110,9 @@ class DerivationCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SloReport:
-    """All objectives of a run."""
+    """All objectives of a run; `notes` says which were written down but cannot be judged from traces, and why."""
 
     verdicts: tuple[ObjectiveVerdict, ...] = ()
     derived: tuple[DerivedObjective, ...] = ()
     checks: tuple[DerivationCheck, ...] = ()
+    notes: tuple[str, ...] = ()

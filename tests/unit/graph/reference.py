@@ -55,7 +55,7 @@ def assemble(spans: Iterable[Span], system: System) -> Facts:
     operations: dict[tuple[str, str], list[tuple[Span, int]]] = defaultdict(list)
     orphans: dict[str, int] = defaultdict(int)
     for trace in traces:
-        for use in _uses(trace, system, known):
+        for use in [*_uses(trace, system, known), *_linked(trace, {t.trace_id: t for t in traces})]:
             uses[use.source, use.target].append(use)
         for span in trace.spans:
             parent = _parent(trace, span)
@@ -80,8 +80,9 @@ def _edge(uses: list[Use]) -> tuple[object, ...]:
     counted = [u for u in uses if u.counted]
     lengths = [u.duration_ns for u in counted]
     rules: dict[str, int] = defaultdict(int)
-    for use in counted:
-        rules[use.rule] += 1
+    for use in uses:
+        if use.counted or use.rule == "link":
+            rules[use.rule] += 1
     decided: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for use in uses:
         decision = use.span.attributes.get(attributes.DECISION)
@@ -182,6 +183,32 @@ def _uses(trace: Trace, system: System, known: set[str]) -> Iterator[Use]:
             yield Use(queue, node(span.service), "messaging", span, length, span.failed, asynchronous=True)
     for span in trace.spans:
         yield from _own_use(trace, span, span.span_id in answered, system, known)
+
+
+def _linked(trace: Trace, traces: dict[str, Trace]) -> Iterator[Use]:
+    """What the links of a trace's spans add, each pair of spans once, whichever trace they lead to."""
+    for later in trace.spans:
+        targets = {(link.trace_id, link.span_id) for link in later.links}
+        for trace_id, span_id in targets - {(later.trace_id, later.span_id)}:
+            earlier = traces[trace_id].by_id.get(span_id) if trace_id in traces else None
+            if earlier is not None:
+                yield from _link(later, earlier, repeated=_parent(trace, later) is earlier)
+
+
+def _link(later: Span, earlier: Span, *, repeated: bool) -> Iterator[Use]:
+    sent, own = _target(earlier), _target(later)
+    takes, gives = _direction(later) == "in", _direction(later) == "out"
+    of_queue = own is not None and own[0] == "queue"
+    length = max(later.end_ns - later.start_ns, 0)
+    there, failed = node(later.service), later.failed
+    if sent is not None and sent[0] == "queue" and _direction(earlier) != "in":
+        if takes or not of_queue or (gives and later.service != earlier.service):
+            name = own[1] if takes and own is not None else sent[1]
+            counted = not takes and not repeated
+            yield Use(f"queue:{name}", there, "link", later, length, failed, asynchronous=True, counted=counted)
+    elif later.service != earlier.service and (not of_queue or takes or gives):
+        here = node(earlier.service)
+        yield Use(here, there, "link", earlier, length, failed, asynchronous=True, counted=not repeated)
 
 
 def _own_use(trace: Trace, span: Span, answered: bool, system: System, known: set[str]) -> Iterator[Use]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.unit.graph.reference import Facts, assemble
 from tracer_bullet.graph import EngineOptions, build_graph
-from tracer_bullet.model import NodeKind, ServiceGraph, Span, SpanKind, SpanStatus, System, attributes
+from tracer_bullet.model import NodeKind, ServiceGraph, Span, SpanKind, SpanLink, SpanStatus, System, attributes
 from tracer_bullet.traces import spans_to_table, write_table
 
 SYSTEM = System(third_parties=("*.pay.example", "mail.example:25"))
@@ -41,6 +41,14 @@ HINTS: tuple[dict[str, str], ...] = (
 DECISIONS = (None, None, None, "rolled_back", "stubbed", "suppressed")
 
 
+# To spans of these traces, most of which are there; to the span itself too.
+LINKS = st.builds(
+    lambda number, index: SpanLink(trace_id=f"{number << 62:032x}", span_id=f"{index << 60:016x}"),
+    st.integers(1, 3),
+    st.integers(1, 6),
+)
+
+
 @st.composite
 def traces(draw: st.DrawFn) -> list[Span]:
     """Spans of up to three traces: trees with gaps, roots anywhere, every mix of kinds and hints."""
@@ -66,6 +74,7 @@ def traces(draw: st.DrawFn) -> list[Span]:
                     end_ns=draw(st.integers(max(0, start - 2), 40)),
                     status=draw(st.sampled_from(SpanStatus)),
                     attributes=hints,
+                    links=tuple(draw(st.lists(LINKS, max_size=2))) if draw(st.booleans()) else (),
                 )
             )
     return spans
@@ -132,7 +141,9 @@ def test_every_edge_ends_at_nodes_and_everything_is_sorted(spans: list[Span]) ->
     assert ends == sorted(set(ends))
     assert {end for pair in ends for end in pair} <= set(ids)
     for edge in graph.edges:
-        assert edge.calls == sum(x.count for x in edge.evidence) > 0
+        counted = sum(x.count for x in edge.evidence if x.rule != "link")
+        assert 0 < edge.calls <= sum(x.count for x in edge.evidence)
+        assert edge.calls >= counted, "a link may only repeat what another rule says"
         assert edge.writes == sum(n for _, n in edge.decisions)
         for evidence in edge.evidence:
             examples = evidence.example_trace_ids

@@ -23,10 +23,11 @@ class EngineOptions:
 
 
 class Engine(Protocol):
-    """Runs the portable SQL of graph/sql/ over three views that it makes of its spans.
+    """Runs the portable SQL of graph/sql/ over the views that it makes of its spans.
 
     `source`: the span table (docs/span-table.md).
     `source_attribute`: trace_hi, trace_lo, span_id, key, value; one row an attribute of a span.
+    `source_resource`: the same columns; one row an attribute of a span's resource.
     `source_link`: trace_hi, trace_lo, span_id, linked_hi, linked_lo, linked_span; one row a link.
     `source_exception`: trace_hi, trace_lo, span_id, type, message; one row an event named `exception`.
     Absent texts are ''. Tables that `define` makes live as long as the engine, for it alone.

@@ -19,6 +19,9 @@ _VIEWS = (
     """CREATE VIEW source_attribute AS
     SELECT trace_hi, trace_lo, span_id, kv.key AS key, kv.value AS value
     FROM (SELECT trace_hi, trace_lo, span_id, unnest(map_entries(attributes)) AS kv FROM source)""",
+    """CREATE VIEW source_resource AS
+    SELECT trace_hi, trace_lo, span_id, kv.key AS key, kv.value AS value
+    FROM (SELECT trace_hi, trace_lo, span_id, unnest(map_entries(resource)) AS kv FROM source)""",
     """CREATE VIEW source_link AS
     SELECT trace_hi, trace_lo, span_id,
         link.trace_hi AS linked_hi, link.trace_lo AS linked_lo, link.span_id AS linked_span
@@ -74,7 +77,7 @@ class DuckEngine:
         """See Engine."""
         self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} ({', '.join(map(' '.join, columns))})")
         if rows:
-            self._connection.executemany(f"INSERT INTO {name} VALUES ({', '.join('?' * len(columns))})", rows)  # noqa: S608
+            self._connection.executemany(f"INSERT INTO {name} VALUES ({', '.join('?' * len(columns))})", rows)
 
     def drop(self, name: str) -> None:
         """See Engine."""

@@ -1,17 +1,20 @@
-"""The edges: from `span` and `pair` to the tables `call`, `hop`, `edge` and `usage`, one rule after the other."""
+"""The edges: from `span` and `pair` to the tables `call`, `linked`, `hop`, `edge` and `usage`, one rule after the
+other."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from tracer_bullet.graph.sql.facts import asynchronous
+
 # Calls seen from both sides: one row a child span that work of another span led to.
-CALLS: Final = """
+CALLS: Final = f"""
 SELECT
     p.row_id AS caller, c.row_id AS callee, p.service AS source, c.service AS target,
     CASE WHEN p.kind = 3 AND c.kind = 2 THEN 'client-server' ELSE 'parent-child' END AS rule,
     CASE WHEN p.kind = 3 THEN p.duration_ns ELSE c.duration_ns END AS duration_ns,
     c.failed OR (p.kind = 3 AND p.failed) AS failed,
-    p.kind = 4 OR c.kind = 5 AS asynchronous
+    {asynchronous("p", "c")} AS asynchronous
 FROM pair
 JOIN span AS c ON pair.child = c.row_id
 JOIN span AS p ON pair.parent = p.row_id
@@ -19,6 +22,15 @@ WHERE
     (p.kind = 3 AND c.kind = 2)
     -- A message goes by way of its queue, where its name is known.
     OR (p.service <> c.service AND NOT (p.direction = 'out' AND (c.kind = 5 OR c.direction = 'in')))
+"""
+
+# Span links, of any traces: `later` names `earlier` as what led to it.
+LINKS: Final = """
+SELECT DISTINCT s.row_id AS later, t.row_id AS earlier
+FROM source_link AS l
+JOIN span AS s ON l.trace_hi = s.trace_hi AND l.trace_lo = s.trace_lo AND l.span_id = s.span_id
+JOIN span AS t ON l.linked_hi = t.trace_hi AND l.linked_lo = t.trace_lo AND l.linked_span = t.span_id
+WHERE s.row_id <> t.row_id
 """
 
 # Client and producer spans below which the call shows already: an answer, or an inner client span.
@@ -47,7 +59,8 @@ ADDRESSES: Final = """
 SELECT DISTINCT host, port FROM span WHERE target_kind = 'address' AND host <> '' ORDER BY host, port
 """
 
-# Every use of an edge: from service to node or from queue to service. `span_row` is whose decision counts.
+# Every use of an edge: from service to node or from queue to service. `span_row` is whose decision counts. What is
+# not counted is seen by another rule already: a link is evidence then, and an inner span may carry a decision.
 HOPS: Final = """
 SELECT
     'service' AS source_kind, k.source AS source_name, '' AS source_system,
@@ -79,6 +92,32 @@ FROM pair
 JOIN span AS c ON pair.child = c.row_id
 JOIN span AS p ON pair.parent = p.row_id
 WHERE p.direction = 'out' AND c.kind = 5 AND c.target_kind <> 'queue'
+UNION ALL
+-- A link to what sent a message. Who says himself that he takes from a queue is counted by that; settling is no taking,
+-- and sending links to the making of the same message.
+SELECT
+    'queue', CASE WHEN s.direction = 'in' THEN s.target_name ELSE t.target_name END,
+    CASE WHEN s.direction = 'in' THEN s.target_system ELSE t.target_system END, 'service', s.service, '',
+    'link', s.row_id, s.duration_ns, s.failed, TRUE, s.direction <> 'in' AND pair.child IS NULL
+FROM linked AS l
+JOIN span AS s ON l.later = s.row_id
+JOIN span AS t ON l.earlier = t.row_id
+LEFT JOIN pair ON l.later = pair.child AND l.earlier = pair.parent
+WHERE
+    t.target_kind = 'queue' AND t.direction <> 'in'
+    AND (s.target_kind <> 'queue' OR s.direction = 'in' OR (s.direction = 'out' AND s.service <> t.service))
+UNION ALL
+-- Any other link between services is an edge of its own, unless it repeats what the parent says.
+SELECT
+    'service', t.service, '', 'service', s.service, '',
+    'link', t.row_id, s.duration_ns, s.failed, TRUE, pair.child IS NULL
+FROM linked AS l
+JOIN span AS s ON l.later = s.row_id
+JOIN span AS t ON l.earlier = t.row_id
+LEFT JOIN pair ON l.later = pair.child AND l.earlier = pair.parent
+WHERE
+    s.service <> t.service AND (t.target_kind <> 'queue' OR t.direction = 'in')
+    AND (s.target_kind <> 'queue' OR s.direction <> '')
 UNION ALL
 SELECT
     'service', s.service, '',

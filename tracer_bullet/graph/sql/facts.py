@@ -9,48 +9,60 @@ from __future__ import annotations
 
 from typing import Final
 
+
+def first(*keys: str, of: str = "attributes") -> str:
+    """The first of a map's values that says something, or ''. Whether a missing key is '' or NULL differs by engine."""
+    values = ", ".join(f"nullif({of}['{key}'], '')" for key in keys)
+    return f"coalesce({values}, '')"
+
+
+def _outbound(*keys: str) -> str:
+    """As `first`, of spans alone that may name a target: reading a map is what costs most here."""
+    return f"CASE WHEN kind IN (3, 4, 5) THEN {first(*keys)} ELSE '' END"
+
+
+def asynchronous(caller: str, callee: str) -> str:
+    """The one test of a pair of `span` rows (by their aliases) for a caller that does not wait: it sends a message,
+    or the other takes one. Links are asynchronous by themselves."""
+    return f"({caller}.kind = 4 OR {callee}.kind = 5)"
+
+
 # One row a span copy, with what the rules need out of its attributes. Old and new semantic
 # conventions are read alike, the new name first.
-FACTS: Final = r"""
+FACTS: Final = rf"""
 WITH
-raw AS (
-    SELECT
-        trace_hi, trace_lo, span_id, parent_id, service, name, kind, status, start_ns, end_ns,
-        cardinality(attributes) AS attribute_count,
-        attributes['tb.guard.decision'] AS decision,
-        -- Whose clock a span was timed by, as far as its resource says.
-        coalesce(nullif(resource['host.id'], ''), nullif(resource['host.name'], ''),
-            nullif(resource['k8s.pod.name'], ''), nullif(resource['container.id'], ''), '') AS machine,
-        CASE WHEN status = 2 THEN status_message ELSE '' END AS error_message,
-        CASE WHEN status = 2 THEN attributes END AS e,
-        CASE WHEN kind IN (3, 4, 5) THEN attributes END AS a
-    FROM source
-    WHERE name <> 'tracer-bullet seal'
-),
 read AS (
     SELECT
         trace_hi, trace_lo, span_id, parent_id, service, name, kind, status, start_ns, end_ns,
-        attribute_count, decision, machine, error_message,
-        coalesce(
-            nullif(e['error.type'], ''), nullif(e['exception.type'], ''), nullif(e['http.response.status_code'], ''),
-            nullif(e['http.status_code'], ''), nullif(e['rpc.grpc.status_code'], ''), ''
-        ) AS error_type,
-        coalesce(a['db.system.name'], a['db.system']) AS db_system,
-        coalesce(a['db.namespace'], a['db.name'], a['db.redis.database_index'], '') AS db_name,
-        coalesce(a['messaging.system'], '') AS queue_system,
+        cardinality(attributes) AS attribute_count,
+        {first("tb.guard.decision")} AS decision,
+        -- Whose clock a span was timed by, as far as its resource says.
+        {first("host.id", "host.name", "k8s.pod.name", "container.id", of="resource")} AS machine,
+        CASE WHEN status = 2 THEN status_message ELSE '' END AS error_message,
         CASE
-            WHEN a['messaging.destination.temporary'] = 'true' OR a['messaging.destination.anonymous'] = 'true'
+            WHEN status = 2 THEN {
+    first("error.type", "exception.type", "http.response.status_code", "http.status_code", "rpc.grpc.status_code")
+}
+            ELSE ''
+        END AS error_type,
+        {_outbound("db.system.name", "db.system")} AS db_system,
+        {_outbound("db.namespace", "db.name", "db.redis.database_index")} AS db_name,
+        {_outbound("messaging.system")} AS queue_system,
+        CASE
+            WHEN kind NOT IN (3, 4, 5) THEN ''
+            WHEN {first("messaging.destination.temporary")} = 'true'
+                OR {first("messaging.destination.anonymous")} = 'true'
                 THEN '(temporary)'
-            ELSE coalesce(a['messaging.destination.template'], a['messaging.destination.name'],
-                a['messaging.destination'])
+            ELSE {first("messaging.destination.template", "messaging.destination.name", "messaging.destination")}
         END AS queue_name,
-        coalesce(a['messaging.operation.type'], a['messaging.operation'], '') AS queue_operation,
-        coalesce(a['url.full'], a['http.url'], '') AS url,
-        coalesce(a['server.address'], a['net.peer.name']) AS named_host,
-        coalesce(a['server.port'], a['net.peer.port'], '') AS named_port,
-        coalesce(a['network.peer.address'], a['net.sock.peer.addr'], a['net.peer.ip'], '') AS peer_address,
-        coalesce(a['peer.service'], '') AS peer_service
-    FROM raw
+        {_outbound("messaging.operation.type", "messaging.operation")} AS queue_operation,
+        {_outbound("url.full", "http.url")} AS url,
+        lower({_outbound("server.address", "net.peer.name")}) AS named_host,
+        {_outbound("server.port", "net.peer.port")} AS named_port,
+        {_outbound("network.peer.address", "net.sock.peer.addr", "net.peer.ip")} AS peer_address,
+        {_outbound("peer.service")} AS peer_service
+    FROM source
+    WHERE name <> 'tracer-bullet seal'
 ),
 parsed AS (
     SELECT
@@ -67,10 +79,10 @@ parsed AS (
 addressed AS (
     SELECT
         *,
-        coalesce(nullif(lower(named_host), ''), nullif(url_host, ''), lower(peer_address)) AS host,
+        coalesce(nullif(named_host, ''), nullif(url_host, ''), lower(peer_address)) AS host,
         CASE
-            WHEN coalesce(named_host, '') = '' THEN url_port
-            WHEN named_port = '' AND lower(named_host) = url_host THEN url_port
+            WHEN named_host = '' THEN url_port
+            WHEN named_port = '' AND named_host = url_host THEN url_port
             ELSE named_port
         END AS port
     FROM parsed
@@ -122,7 +134,7 @@ SELECT
     END AS target_system,
     -- Which way a message went. Creating and settling are no transport, and would count it twice.
     CASE
-        WHEN coalesce(queue_name, '') = '' OR queue_operation IN ('create', 'settle', 'ack') THEN ''
+        WHEN queue_name = '' OR queue_operation IN ('create', 'settle', 'ack') THEN ''
         WHEN kind = 5 OR (kind = 3 AND queue_operation IN ('receive', 'process', 'deliver')) THEN 'in'
         ELSE 'out'
     END AS direction

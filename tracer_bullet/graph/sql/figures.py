@@ -25,7 +25,7 @@ WITH
 traced AS (
     SELECT edge_id, rule, trace_hi, trace_lo, count(*) AS times
     FROM usage
-    WHERE counted
+    WHERE counted OR rule = 'link'
     GROUP BY edge_id, rule, trace_hi, trace_lo
 ),
 placed AS (
@@ -113,4 +113,12 @@ FROM span AS s
 WHERE s.kind IN (2, 5)
 GROUP BY s.service, s.name
 ORDER BY s.service, s.name
+"""
+
+EXTENT: Final = "SELECT min(start_ns), max(end_ns) FROM span"
+
+WANTED: Final = """
+SELECT s.*
+FROM source AS s
+JOIN wanted AS w ON s.trace_hi = w.trace_hi AND s.trace_lo = w.trace_lo
 """

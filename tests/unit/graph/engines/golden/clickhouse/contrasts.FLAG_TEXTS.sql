@@ -1,0 +1,2 @@
+SELECT DISTINCT value
+FROM held WHERE key = 'tb.flags' ORDER BY value

@@ -1,0 +1,2 @@
+SELECT DISTINCT host, port
+FROM span WHERE target_kind = 'address' AND host <> '' ORDER BY host, port

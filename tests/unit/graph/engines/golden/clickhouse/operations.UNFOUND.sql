@@ -1,0 +1,2 @@
+SELECT COUNT(*)
+FROM owners WHERE NOT found

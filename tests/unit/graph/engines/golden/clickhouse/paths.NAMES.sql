@@ -1,0 +1,2 @@
+SELECT service, name
+FROM path_operation ORDER BY operation_id

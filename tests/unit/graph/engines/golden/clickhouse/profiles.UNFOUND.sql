@@ -1,0 +1,2 @@
+SELECT COUNT(*)
+FROM climbed WHERE NOT found

@@ -1,0 +1,2 @@
+SELECT DISTINCT service, name
+FROM span WHERE kind IN (2, 5) ORDER BY service, name

@@ -1,0 +1,2 @@
+SELECT DISTINCT service
+FROM span ORDER BY service

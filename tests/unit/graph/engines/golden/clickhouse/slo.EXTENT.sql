@@ -1,0 +1,2 @@
+SELECT MIN(start_ns), MAX(start_ns), MAX(end_ns)
+FROM span

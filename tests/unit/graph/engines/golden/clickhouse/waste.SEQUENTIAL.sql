@@ -1,0 +1,7 @@
+SELECT parent, edge_id, name, before_edge, before_name, cost_ns
+FROM (SELECT n.*, n.start_ns - n.before_ended_ns AS gap_ns, LEAST(n.duration_ns, n.before_ns) AS cost_ns
+FROM (SELECT m.parent AS parent, m.edge_id AS edge_id, m.name AS name, m.start_ns AS start_ns, m.duration_ns AS duration_ns, m.parent_ns AS parent_ns, lag(toNullable(m.edge_id)) OVER (PARTITION BY m.parent ORDER BY m.start_ns, m.end_ns, m.span_id) AS before_edge, lag(toNullable(m.name)) OVER (PARTITION BY m.parent ORDER BY m.start_ns, m.end_ns, m.span_id) AS before_name, lag(toNullable(m.duration_ns)) OVER (PARTITION BY m.parent ORDER BY m.start_ns, m.end_ns, m.span_id) AS before_ns, lag(toNullable(m.end_ns)) OVER (PARTITION BY m.parent ORDER BY m.start_ns, m.end_ns, m.span_id) AS before_ended_ns, lag(toNullable(CASE WHEN m.failed THEN 1 ELSE 0 END)) OVER (PARTITION BY m.parent ORDER BY m.start_ns, m.end_ns, m.span_id) AS before_failed, MAX(toNullable(m.end_ns)) OVER (PARTITION BY m.parent ORDER BY m.start_ns, m.end_ns, m.span_id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS all_ended_ns
+FROM made AS m
+JOIN (SELECT parent
+FROM made WHERE NOT asynchronous GROUP BY parent HAVING COUNT(*) > 1) AS k ON m.parent = k.parent LEFT
+JOIN repeated AS r ON m.parent = r.parent AND m.edge_id = r.edge_id AND m.name = r.name WHERE NOT m.asynchronous AND r.parent IS NULL) AS n WHERE n.before_failed = 0 AND n.before_ended_ns = n.all_ended_ns) AS g WHERE gap_ns >= 0 AND gap_ns * 10 <= cost_ns AND cost_ns * 50 >= parent_ns AND cost_ns > 0

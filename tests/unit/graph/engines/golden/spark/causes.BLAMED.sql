@@ -1,0 +1,13 @@
+WITH callee AS (SELECT parent, service, name
+FROM (SELECT pair.parent, c.service, c.name, ROW_NUMBER() OVER (PARTITION BY pair.parent ORDER BY c.end_ns DESC, c.span_id NULLS LAST) AS place
+FROM (SELECT DISTINCT leaf
+FROM bad) AS b
+JOIN pair ON b.leaf = pair.parent
+JOIN span AS c ON pair.child = c.row_id WHERE c.kind = 2) AS placed WHERE place = 1), seen AS (SELECT b.symptom, b.trace_hi, b.trace_lo, b.leaf, b.weight, b.error_type, b.error_message, l.service AS caller, l.name, CASE WHEN NOT l.kind IN (3, 4) OR (b.symptom <> 'slow' AND ((l.target_kind <> 'store' AND ((b.error_type LIKE '4__' AND NOT b.error_type IN ('408', '425', '429', '499')) OR b.error_type IN ('3', '5', '6', '7', '9', '11', '16', 'INVALID_ARGUMENT', 'NOT_FOUND', 'ALREADY_EXISTS', 'PERMISSION_DENIED', 'FAILED_PRECONDITION', 'OUT_OF_RANGE', 'UNAUTHENTICATED'))) OR (l.target_kind = 'store' AND (b.error_type LIKE '22___' OR b.error_type LIKE '23___' OR b.error_type LIKE '42___' OR LOWER(b.error_type) LIKE '%integrityerror%' OR LOWER(b.error_type) LIKE '%programmingerror%' OR LOWER(b.error_type) LIKE '%dataerror%' OR LOWER(b.error_type) LIKE '%violation%' OR LOWER(b.error_type) LIKE '%syntaxerror%' OR LOWER(b.error_type) LIKE '%duplicatekey%')))) THEN NULL WHEN NOT c.service IS NULL THEN c.service WHEN l.target_kind = '' THEN NULL WHEN l.target_kind = 'address' THEN COALESCE(k.service, a.service, l.target_name) ELSE l.target_name END AS asked, CASE WHEN c.service IS NULL THEN l.target_system ELSE '' END AS system, CASE WHEN l.kind IN (3, 4) AND NOT (b.symptom <> 'slow' AND ((l.target_kind <> 'store' AND ((b.error_type LIKE '4__' AND NOT b.error_type IN ('408', '425', '429', '499')) OR b.error_type IN ('3', '5', '6', '7', '9', '11', '16', 'INVALID_ARGUMENT', 'NOT_FOUND', 'ALREADY_EXISTS', 'PERMISSION_DENIED', 'FAILED_PRECONDITION', 'OUT_OF_RANGE', 'UNAUTHENTICATED'))) OR (l.target_kind = 'store' AND (b.error_type LIKE '22___' OR b.error_type LIKE '23___' OR b.error_type LIKE '42___' OR LOWER(b.error_type) LIKE '%integrityerror%' OR LOWER(b.error_type) LIKE '%programmingerror%' OR LOWER(b.error_type) LIKE '%dataerror%' OR LOWER(b.error_type) LIKE '%violation%' OR LOWER(b.error_type) LIKE '%syntaxerror%' OR LOWER(b.error_type) LIKE '%duplicatekey%')))) THEN c.name END AS asked_name
+FROM bad AS b
+JOIN span AS l ON b.leaf = l.row_id LEFT
+JOIN callee AS c ON b.leaf = c.parent LEFT
+JOIN address AS a ON l.host = a.host AND l.port = a.port LEFT
+JOIN (SELECT DISTINCT service
+FROM span) AS k ON l.peer_service = k.service) SELECT symptom, trace_hi, trace_lo, leaf, weight, error_type, SUBSTRING(error_message, 1, 1000) AS error_message, caller, COALESCE(asked, caller) AS service, COALESCE(asked_name, name) AS operation, NOT asked IS NULL AS peer, system
+FROM seen

@@ -1,0 +1,3 @@
+SELECT COUNT(*)
+FROM name AS a
+JOIN name AS b ON a.far = b.row_id

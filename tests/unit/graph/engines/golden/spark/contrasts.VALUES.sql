@@ -1,0 +1,5 @@
+SELECT CAST(ROW_NUMBER() OVER (ORDER BY service NULLS LAST, key NULLS LAST, value NULLS LAST) AS INT) AS value_no, service, key, value, COUNT(*) AS traces, SUM(bad) AS bad
+FROM (SELECT trace_no, stratum, bad, service, key, value
+FROM held WHERE key <> 'tb.flags' UNION ALL SELECT DISTINCT h.trace_no, h.stratum, h.bad, h.service, h.key, f.part
+FROM held AS h
+JOIN flag_part AS f ON h.value = f.value WHERE h.key = 'tb.flags') AS h GROUP BY service, key, value HAVING COUNT(*) >= support AND COUNT(*) < traces

@@ -1,0 +1,4 @@
+SELECT (SELECT COUNT(*)
+FROM (SELECT DISTINCT trace_hi, trace_lo
+FROM span)), (SELECT COUNT(*)
+FROM span)

@@ -1,0 +1,3 @@
+SELECT s.*
+FROM source AS s
+JOIN wanted AS w ON s.trace_hi = w.trace_hi AND s.trace_lo = w.trace_lo

@@ -1,0 +1,2 @@
+SELECT COUNT(*), SUM(CASE WHEN start_ns % 1000000 = 0 AND end_ns % 1000000 = 0 THEN 1 ELSE 0 END), SUM(CASE WHEN start_ns % 1000 = 0 AND end_ns % 1000 = 0 THEN 1 ELSE 0 END), SUM(CASE WHEN start_ns % 100 = 0 AND end_ns % 100 = 0 THEN 1 ELSE 0 END)
+FROM span

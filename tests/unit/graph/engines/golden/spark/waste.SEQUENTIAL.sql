@@ -1,0 +1,7 @@
+SELECT parent, edge_id, name, before_edge, before_name, cost_ns
+FROM (SELECT n.*, n.start_ns - n.before_ended_ns AS gap_ns, LEAST(n.duration_ns, n.before_ns) AS cost_ns
+FROM (SELECT m.parent, m.edge_id, m.name, m.start_ns, m.duration_ns, m.parent_ns, LAG(m.edge_id) OVER (PARTITION BY m.parent ORDER BY m.start_ns NULLS LAST, m.end_ns NULLS LAST, m.span_id NULLS LAST) AS before_edge, LAG(m.name) OVER (PARTITION BY m.parent ORDER BY m.start_ns NULLS LAST, m.end_ns NULLS LAST, m.span_id NULLS LAST) AS before_name, LAG(m.duration_ns) OVER (PARTITION BY m.parent ORDER BY m.start_ns NULLS LAST, m.end_ns NULLS LAST, m.span_id NULLS LAST) AS before_ns, LAG(m.end_ns) OVER (PARTITION BY m.parent ORDER BY m.start_ns NULLS LAST, m.end_ns NULLS LAST, m.span_id NULLS LAST) AS before_ended_ns, LAG(CASE WHEN m.failed THEN 1 ELSE 0 END) OVER (PARTITION BY m.parent ORDER BY m.start_ns NULLS LAST, m.end_ns NULLS LAST, m.span_id NULLS LAST) AS before_failed, MAX(m.end_ns) OVER (PARTITION BY m.parent ORDER BY m.start_ns NULLS LAST, m.end_ns NULLS LAST, m.span_id NULLS LAST ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS all_ended_ns
+FROM made AS m
+JOIN (SELECT parent
+FROM made WHERE NOT asynchronous GROUP BY parent HAVING COUNT(*) > 1) AS k ON m.parent = k.parent LEFT
+JOIN repeated AS r ON m.parent = r.parent AND m.edge_id = r.edge_id AND m.name = r.name WHERE NOT m.asynchronous AND r.parent IS NULL) AS n WHERE n.before_failed = 0 AND n.before_ended_ns = n.all_ended_ns) AS g WHERE gap_ns >= 0 AND gap_ns * 10 <= cost_ns AND cost_ns * 50 >= parent_ns AND cost_ns > 0
