@@ -10,8 +10,8 @@ from typing import Annotated, Any, Final, Literal, Self
 import yaml
 from pydantic import AfterValidator, Field, model_validator
 
+from tracer_bullet.workspace.addresses import Url
 from tracer_bullet.workspace.load import Document, Spec, load_located, parse_located
-from tracer_bullet.workspace.settings import Url
 
 MAX_STUB_BYTES: Final = 1 << 20
 OPTIONS: Final = "command line"

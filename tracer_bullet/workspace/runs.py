@@ -62,6 +62,11 @@ class RunFolder:
         return self.path / "analysis.json"
 
     @property
+    def examples(self) -> Path:
+        """`examples.parquet`: the spans of the traces that the analysis chose to be shown."""
+        return self.path / "examples.parquet"
+
+    @property
     def slos(self) -> Path:
         """`slos.json`: a `model.SloReport`."""
         return self.path / "slos.json"

@@ -12,10 +12,15 @@ from pathlib import Path
 from typing import Final
 
 from tracer_bullet.workspace.load import Document
+from tracer_bullet.workspace.objectives import ObjectivesDocument
 from tracer_bullet.workspace.scenario import ScenarioSpec
 from tracer_bullet.workspace.settings import Settings
 
-DOCUMENTS: Final[Mapping[str, type[Document]]] = {"scenario": ScenarioSpec, "settings": Settings}
+DOCUMENTS: Final[Mapping[str, type[Document]]] = {
+    "scenario": ScenarioSpec,
+    "settings": Settings,
+    "slos": ObjectivesDocument,
+}
 COMMAND: Final = "python -m tracer_bullet.workspace.schemas"
 
 

@@ -4,47 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final, Literal
-from urllib.parse import urlsplit
+from typing import Final
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from tracer_bullet.errors import UsageError
 from tracer_bullet.model import System
+from tracer_bullet.workspace.addresses import Url
 from tracer_bullet.workspace.guards import GuardsSpec
 from tracer_bullet.workspace.load import Document, Located, Spec, load_located
 from tracer_bullet.workspace.mistakes import suggest
+from tracer_bullet.workspace.objectives import ObjectiveSpec
+from tracer_bullet.workspace.traces import EmbeddedTracesSpec, TracesSpec
 
 SETTINGS_FILE: Final = "tracer-bullet.yaml"
-
-
-def check_url(value: str) -> str:
-    """`value` without a slash at its end, when it is an http(s) address with a host and at most a path.
-
-    Raises ValueError that says what is wrong.
-    """
-    try:
-        parts = urlsplit(value)
-        port = parts.port
-    except ValueError as error:
-        raise ValueError(f"no valid address: {error}") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be an address as http://host:port")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("must not hold a user or password; use a header in the scenario")
-    if parts.query or parts.fragment or port == 0 or any(c.isspace() for c in value):
-        raise ValueError("must be an address with at most a path: no query, fragment or spaces")
-    return value.rstrip("/")
-
-
-def _listen(value: str) -> str:
-    host, colon, port = value.rpartition(":")
-    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
-        raise ValueError("must be host:port, as 127.0.0.1:4318; port 0 takes a free one")
-    return value
-
-
-Url = Annotated[str, AfterValidator(check_url)]
 
 
 class TargetSpec(Spec):
@@ -74,46 +47,6 @@ class TargetSpec(Spec):
         return System(services=self.services, forwarders=self.forwarders, third_parties=self.third_parties)
 
 
-class _TracesSpec(Spec):
-    settle_s: float = Field(default=10.0, ge=0, le=3_600)
-    """Seconds to wait for a bullet's trace to be complete, at most."""
-    quiet_s: float = Field(default=1.0, ge=0, le=600)
-    """Seconds without a new span before a complete trace is judged: work behind an answer shows late."""
-
-
-class EmbeddedTracesSpec(_TracesSpec):
-    """Spans are sent to a receiver in the harness, by OTLP over HTTP."""
-
-    source: Literal["embedded"]
-    listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:4318"
-    """`host:port` of the receiver for OTLP over HTTP; services export to it."""
-    grpc: Annotated[str, AfterValidator(_listen)] | None = None
-    """`host:port` for OTLP over gRPC, as 127.0.0.1:4317; without it only HTTP is listened on."""
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host, without the brackets of IPv6, and port."""
-        return _split(self.listen)
-
-    @property
-    def grpc_address(self) -> tuple[str, int] | None:
-        """The same of gRPC."""
-        return None if self.grpc is None else _split(self.grpc)
-
-
-def _split(listen: str) -> tuple[str, int]:
-    host, _, port = listen.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
-class ZipkinTracesSpec(_TracesSpec):
-    """Spans are fetched from a Zipkin v2 API, which Jaeger and Tempo have too."""
-
-    source: Literal["zipkin"]
-    url: Url
-    """The server's address, without `/api/v2`."""
-
-
 class KeysSpec(Spec):
     """The key that signs the tokens of runs."""
 
@@ -128,15 +61,15 @@ class Settings(Document):
 
     targets: dict[str, TargetSpec] = Field(min_length=1)
     """Name → system; scenarios choose one by `target:`."""
-    traces: Annotated[EmbeddedTracesSpec | ZipkinTracesSpec, Field(discriminator="source")] = EmbeddedTracesSpec(
-        source="embedded"
-    )
+    traces: TracesSpec = EmbeddedTracesSpec(source="embedded")
     """Where the spans of bullets come from."""
     keys: KeysSpec = KeysSpec()
     guards: dict[str, GuardsSpec] = Field(default_factory=dict)
     """Service → its guards' configuration; `*` for every service. Services read it through TRACER_BULLET_CONFIG."""
     issuer: str = Field(default="tracer-bullet", min_length=1)
     """`iss` claim of tokens."""
+    slos: tuple[ObjectiveSpec, ...] = ()
+    """Objectives, beside those in the files of `slos/`."""
 
     def target(self, name: str) -> TargetSpec:
         """The target of this name. Raises UsageError TB102 with the closest name."""

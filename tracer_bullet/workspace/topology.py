@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from enum import Enum
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
 from pydantic import Field
 
-from tracer_bullet.workspace.load import Document, Mistake, MistakesError, Spec, load_document
+from tracer_bullet.workspace.latency import Latency
+from tracer_bullet.workspace.load import Document, Mistake, Spec
 from tracer_bullet.workspace.topology_checks import (
     INPUT,
     by_key,
@@ -45,37 +45,6 @@ class Careless(Enum):
     SWALLOWS_ERRORS = "swallows_errors"
     DROPS_SPANS = "drops_spans"
     DROPS_DATABASE_SPANS = "drops_database_spans"
-
-
-class Lognormal(Spec):
-    """A lognormal distribution; half of the values are below `median`."""
-
-    median: float = Field(gt=0)
-    """Milliseconds."""
-    sigma: float = Field(gt=0, le=5)
-    """Standard deviation of the logarithm."""
-
-
-class Latency(Spec):
-    """How long an operation takes of itself, in milliseconds: a number, `uniform` or `lognormal`."""
-
-    constant: float | None = Field(default=None, ge=0)
-    uniform: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]] | None = None
-    lognormal: Lognormal | None = None
-
-    @pydantic.model_validator(mode="before")
-    @classmethod
-    def _number(cls, value: Any) -> Any:
-        plain = isinstance(value, (int, float)) and not isinstance(value, bool)
-        return {"constant": value} if plain else value
-
-    @pydantic.model_validator(mode="after")
-    def _one(self) -> Latency:
-        if sum(v is not None for v in (self.constant, self.uniform, self.lognormal)) != 1:
-            raise ValueError("give a number of milliseconds, or one of uniform: [low, high] and lognormal: {...}")
-        if self.uniform and self.uniform[0] > self.uniform[1]:
-            raise MistakesError([Mistake(path="uniform", message="the low bound is above the high bound")])
-        return self
 
 
 class Column(Spec):
@@ -130,7 +99,14 @@ class Each(Spec):
     """What one of the list is called meanwhile."""
 
 
-class Call(Each):
+class Chancy(Spec):
+    """A step that may be left out; what it would have saved is null then."""
+
+    chance: float = Field(default=1.0, gt=0, le=1)
+    """In which share of the requests it is done."""
+
+
+class Call(Each, Chancy):
     """Calls an operation of another service or of a third party over HTTP.
 
     With `for_each`, `save` holds a list: each element of the given list with its answer laid over it.
@@ -138,12 +114,14 @@ class Call(Each):
 
     call: str
     """`service.operation`."""
+    times: int = Field(default=1, ge=1, le=1000)
+    """How often, one after another; the last answer is saved."""
     with_: dict[str, Template] = Field(default_factory=dict, alias="with")
     """Path parameters by name; the rest becomes the query of a GET or DELETE, else the JSON body."""
     save: Variable | None = None
 
 
-class Read(Spec):
+class Read(Chancy):
     """Selects rows, in the order of the key. With `one`, the first row; 404 when there is none."""
 
     read: str
@@ -185,7 +163,7 @@ class Delete(Each):
 Change = Annotated[Insert | Update | Delete, by_key({"insert": Insert, "update": Update, "delete": Delete})]
 
 
-class Write(Spec):
+class Write(Chancy):
     """Changes that are committed together."""
 
     write: tuple[Change, ...] = Field(min_length=1)
@@ -359,11 +337,6 @@ class Topology(Document):
         for parameter in parameters(endpoint.path):
             if parameter not in step.with_:
                 yield Mistake(path=at, message=f"{step.call} needs the path parameter {parameter!r} in `with`")
-
-
-def load_topology(path: Path) -> Topology:
-    """The topology in the YAML file at `path`. Raises WorkspaceError with every mistake found."""
-    return load_document(path, Topology)
 
 
 def parameters(path: str) -> tuple[str, ...]:

@@ -8,16 +8,15 @@ import pytest
 
 from tracer_bullet.errors import UsageError, WorkspaceError
 from tracer_bullet.model import System
+from tracer_bullet.workspace.addresses import check_url
 from tracer_bullet.workspace.load import parse_located
 from tracer_bullet.workspace.settings import (
-    EmbeddedTracesSpec,
     Settings,
     TargetSpec,
-    ZipkinTracesSpec,
-    check_url,
     find_workspace,
     load_settings,
 )
+from tracer_bullet.workspace.traces import ClickHouseTracesSpec, EmbeddedTracesSpec, QueriedTracesSpec
 
 ROOT = Path(__file__).parents[3]
 
@@ -56,7 +55,7 @@ issuer: ci
     target = found.target("shop")
     assert (target.url, target.production, target.scope) == ("https://shop.example/base", True, ("a*",))
     assert target.system == System(services=("a", "b"), forwarders=("envoy",), third_parties=("*.stripe.com",))
-    assert found.traces == ZipkinTracesSpec(source="zipkin", url="http://zipkin:9411", settle_s=2.5)
+    assert found.traces == QueriedTracesSpec(source="zipkin", url="http://zipkin:9411", settle_s=2.5)
     assert (found.keys.private, found.keys.kid, found.issuer) == (Path("k.pem"), "k1", "ci")
 
 
@@ -133,3 +132,14 @@ def test_this_repositorys_own_settings_load() -> None:
     found = load_settings(ROOT, {}).value
     assert found.target("shop").url == "http://127.0.0.1:8080"
     assert load_settings(ROOT, {"SHOP_URL": "http://h:1"}).value.target("shop").url == "http://h:1"
+
+
+def test_where_spans_can_be_fetched_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = "version: 1\ntargets: {shop: {url: http://h}}\ntraces: "
+    tempo = settings_of(one + "{source: tempo, url: 'http://tempo:3200/', headers: {X-Scope-OrgID: shop}}").traces
+    assert isinstance(tempo, QueriedTracesSpec)
+    assert (tempo.url, tempo.headers) == ("http://tempo:3200", {"X-Scope-OrgID": "shop"})
+    table = settings_of(one + "{source: clickhouse, url: http://ch:8123, table: otel.otel_traces}").traces
+    assert isinstance(table, ClickHouseTracesSpec)
+    with pytest.raises(WorkspaceError, match=r"traces\.table"):
+        settings_of(one + "{source: clickhouse, url: http://ch:8123, table: 'x; DROP TABLE y'}")
