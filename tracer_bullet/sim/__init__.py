@@ -11,7 +11,8 @@ from tracer_bullet.sim.dump import Dump, dump_database
 from tracer_bullet.sim.process import run_service
 from tracer_bullet.sim.service import Settings
 from tracer_bullet.sim.simulation import Simulation, shop_topology
-from tracer_bullet.workspace.topology import Careless, Topology, load_topology
+from tracer_bullet.workspace.topology import Careless, Topology
+from tracer_bullet.workspace.topology_file import load_topology
 
 __all__ = [
     "Careless",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
 
-from tracer_bullet.workspace.topology import Endpoint, Latency
+from tracer_bullet.workspace.latency import Latency
+from tracer_bullet.workspace.topology import Call, Endpoint, Read, Step, Write
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,4 +37,20 @@ def sample_ms(latency: Latency, random: Random) -> float:
         return random.uniform(*latency.uniform)
     if latency.lognormal is not None:
         return random.lognormvariate(math.log(latency.lognormal.median), latency.lognormal.sigma)
+    if latency.quantiles is not None:
+        return interpolate(latency.quantiles, random.random())
     return latency.constant or 0.0
+
+
+def interpolate(points: tuple[tuple[float, float], ...], share: float) -> float:
+    """The value at `share` (0 to below 1) on straight lines between (share, value) points from 0 to 1."""
+    place = bisect_right(points, share, key=lambda point: point[0])
+    (low, before), (high, after) = points[place - 1], points[place]
+    return before + (after - before) * (share - low) / (high - low)
+
+
+def take_steps(steps: Iterable[Step], random: Random) -> tuple[bool, ...]:
+    """Which steps a request takes. Takes one random number for each step that is left to chance."""
+    return tuple(
+        not isinstance(step, (Call, Read, Write)) or step.chance >= 1 or random.random() < step.chance for step in steps
+    )

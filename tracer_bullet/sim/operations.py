@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import httpx
 
-from tracer_bullet.sim.chance import draw
+from tracer_bullet.sim.chance import draw, take_steps
 from tracer_bullet.sim.store import ConflictError, InvalidValueError, Row, Store, Writing
 from tracer_bullet.sim.templates import MissingValueError, render
 from tracer_bullet.workspace.topology import (
@@ -78,10 +78,14 @@ class Operations:
 
     async def run(self, operation: Operation, request: Values, random: Random) -> tuple[int, Any]:
         """Status and JSON body of the answer to a request."""
+        taken = take_steps(operation.steps, random)  # before anything waits: the n-th request has the n-th luck
         try:
             await pass_time(operation, random)
             values: Values = {INPUT: request}
-            for step in operation.steps:
+            for step, done in zip(operation.steps, taken, strict=True):
+                if not done:
+                    values.update(dict.fromkeys(_saved(step)))
+                    continue
                 with suppress(*_FAILURES) if self._swallows else nullcontext():
                     await self._step(step, values)
             return operation.respond.status, render(operation.respond.json_, values, lenient=self._swallows)
@@ -106,16 +110,20 @@ class Operations:
             values[step.save] = _sum(step, values)
 
     async def _call(self, step: Call, values: Values) -> None:
-        if step.for_each is None:
-            answer = await self._exchange(step, values)
-        else:
-            answer = []
-            for inner in _each(step.for_each, step.as_, values):
-                item, one = inner[step.as_], await self._exchange(step, inner)
-                both = isinstance(item, dict) and isinstance(one, dict)
-                answer.append({**item, **one} if both else one)
+        for _ in range(step.times):
+            answer = await self._answer(step, values)
         if step.save is not None:
             values[step.save] = answer
+
+    async def _answer(self, step: Call, values: Values) -> Any:
+        if step.for_each is None:
+            return await self._exchange(step, values)
+        answer = []
+        for inner in _each(step.for_each, step.as_, values):
+            item, one = inner[step.as_], await self._exchange(step, inner)
+            both = isinstance(item, dict) and isinstance(one, dict)
+            answer.append({**item, **one} if both else one)
+        return answer
 
     async def _exchange(self, step: Call, values: Values) -> Any:
         endpoint = self._endpoints(step.call)
@@ -176,6 +184,15 @@ async def pass_time(endpoint: Endpoint, random: Random) -> None:
         await asyncio.sleep(fate.latency_s)
     if fate.fails:
         raise RefusalError(503, "failed, as its error_rate says")
+
+
+def _saved(step: Step) -> Iterator[str]:
+    """The names that a step gives values."""
+    parts = step.write if isinstance(step, Write) else (step,)
+    for part in parts:
+        name = getattr(part, "save", None)
+        if name is not None:
+            yield name
 
 
 def _filled(template: Mapping[str, Any], values: Values) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from tracer_bullet.sim.process import Child
 from tracer_bullet.sim.service import Part, Settings
 from tracer_bullet.sim.store import async_url, plain_url
 from tracer_bullet.workspace.mistakes import suggest
-from tracer_bullet.workspace.topology import Careless, Topology, load_topology
+from tracer_bullet.workspace.topology import Careless, Topology
+from tracer_bullet.workspace.topology_file import load_topology
 
 Mode = Literal["thread", "processes"]
 V = TypeVar("V")

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tracer_bullet.sim.chance import draw, generator, sample_ms
 from tracer_bullet.sim.templates import MissingValueError, render
-from tracer_bullet.workspace.topology import Latency, Operation
+from tracer_bullet.workspace.latency import Latency
+from tracer_bullet.workspace.topology import Operation
 
 VALUES = {"input": {"sku": "mug", "items": [{"n": 1}, {"n": 2}], "none": None}, "total": 7}
 
