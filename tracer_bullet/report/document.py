@@ -6,89 +6,214 @@ templates and renderers only place it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tracer_bullet.model import NodeKind, Outcome, RequestType, RunManifest, ServiceGraph, Trace, Verdict
+from tracer_bullet.model.analysis import Analysis, PathSection
+from tracer_bullet.model.catalog import Catalog, CatalogFinding
+from tracer_bullet.model.drift import Drift
+from tracer_bullet.model.imported import ImportReport
+from tracer_bullet.model.slo import SloReport
 from tracer_bullet.report import text
 from tracer_bullet.report.audit_view import build_checks, build_findings, build_hops, build_writes
-from tracer_bullet.report.graph_view import build_graph_view, build_operations
-from tracer_bullet.report.shape import Document, Fact, GraphView, HopRow, Tile, Tone, Totals
-from tracer_bullet.report.trace_view import OUTCOME_TONE, RULE, build_examples, trace_ms
+from tracer_bullet.report.edge_view import GraphContext
+from tracer_bullet.report.graph_view import build_graph_view
+from tracer_bullet.report.insight import Insight
+from tracer_bullet.report.insight_view import Findings, analysis_headline, analysis_tiles, build_insight, slo_tiles
+from tracer_bullet.report.latency_view import axis_of, build_analysed_operations, build_operations
+from tracer_bullet.report.shape import Document, GraphView, Totals
+from tracer_bullet.report.shape_base import Fact, Tile, Tone
+from tracer_bullet.report.timing_view import Axis
+from tracer_bullet.report.trace_view import (
+    ANALYSIS_RULE,
+    OUTCOME_TONE,
+    RULE,
+    TraceContext,
+    build_examples,
+    crossings,
+    trace_ms,
+)
 
 MAX_FINDINGS = 200
-MAX_OPERATIONS = 300
+MAX_OPERATIONS = 200
 MAX_WRITES = 200
+ANALYSED = "analysed"
 
 
-def build_document(manifest: RunManifest, verdict: Verdict, graph: ServiceGraph, traces: Sequence[Trace]) -> Document:
+def build_document(
+    manifest: RunManifest,
+    verdict: Verdict | None,
+    graph: ServiceGraph,
+    traces: Sequence[Trace],
+    *,
+    analysis: Analysis | None = None,
+    slos: SloReport | None = None,
+    drift: Drift | None = None,
+    catalog: Catalog | None = None,
+    catalog_findings: Sequence[CatalogFinding] = (),
+    paths: Mapping[str, Sequence[PathSection]] | None = None,
+    imported: ImportReport | None = None,
+) -> Document:
     """The document of one run. Pure: equal inputs give an equal document.
 
-    `traces` are those of the verdict's bullets, in the order they were fired; writes and
-    hops are counted over all of them. Duration of an unfinished run is 0.
+    With a `verdict`, `traces` are those of its bullets, in the order they were fired; writes and hops are counted
+    over all of them. Without one (spans that were imported), they are the traces that may be shown as examples.
+    `paths` are critical paths by trace id, `imported` says where the spans came from.
     """
-    view = build_graph_view(graph, verdict)
-    findings, findings_note = build_findings(verdict, MAX_FINDINGS)
-    operations, operations_note = build_operations(graph.operations, MAX_OPERATIONS)
-    flag_sent = manifest.request_type is RequestType.TRACE
-    hops = build_hops(traces, verdict, flag_sent=flag_sent)
-    writes, writes_note, decisions, undecided = build_writes(traces, verdict, MAX_WRITES)
-    totals = replace(
-        _totals(verdict, view, traces, hops),
-        writes=sum(decisions.values()) + undecided,
-        undecided=undecided,
-        decisions=tuple(sorted(decisions.items())),
+    flag_sent = verdict is not None and manifest.request_type is RequestType.TRACE
+    axis = axis_of(analysis) if analysis is not None else Axis()
+    examples, keys = build_examples(
+        traces, TraceContext(verdict=verdict, analysis=analysis, paths=paths or {}, flag_sent=flag_sent)
+    )
+    view = build_graph_view(
+        graph,
+        GraphContext(
+            verdict=verdict,
+            analysis=analysis,
+            catalog=catalog,
+            axis=axis,
+            keys=keys,
+            crossings=crossings(t for t in traces if t.trace_id in keys),
+        ),
+    )
+    found = Findings(
+        analysis=analysis,
+        slos=slos,
+        drift=drift,
+        catalog=catalog,
+        catalog_findings=catalog_findings,
+        imported=imported,
+    )
+    insight = build_insight(found, axis, keys)
+    operations, operations_note = (
+        build_analysed_operations(analysis, axis, MAX_OPERATIONS)
+        if analysis is not None and analysis.operations
+        else build_operations(graph.operations, MAX_OPERATIONS)
     )
     duration_s = max(0.0, ((manifest.ended_ns or manifest.started_ns) - manifest.started_ns) / 1e9)
-    return Document(
+    started = Document(
         run_id=text.line(manifest.run_id, 80),
+        kind=text.line(manifest.kind, 40),
         scenario=text.line(manifest.scenario),
         target=text.line(manifest.target),
-        outcome=verdict.outcome,
-        outcome_text=verdict.outcome.value,
-        tone=OUTCOME_TONE[verdict.outcome],
-        exit_code=int(verdict.outcome.exit_code),
-        headline=_headline(verdict, totals, flag_sent),
+        title=_title(manifest),
+        outcome=None,
+        outcome_text=_analysed_text(insight),
+        tone=Tone.PLAIN if _analysed_text(insight) == ANALYSED else Tone.BAD,
+        exit_code=0,
+        headline="",
         started=text.moment(manifest.started_ns),
         started_iso=text.iso(manifest.started_ns),
         duration_s=duration_s,
         duration=text.ms(1000 * duration_s)
         if manifest.ended_ns is not None
         else f"not ended ({text.line(manifest.state, 40)})",
-        tiles=_tiles(totals, view, flag_sent),
-        totals=totals,
-        findings=findings,
-        findings_note=findings_note,
+        tiles=(),
+        totals=_totals(verdict, view, traces, analysis),
+        findings=(),
+        findings_note="",
         graph=view,
         operations=operations,
         operations_note=operations_note,
-        examples=build_examples(verdict, traces, flag_sent=flag_sent),
-        examples_rule=RULE,
+        examples=examples,
+        examples_rule=RULE if analysis is None else ANALYSIS_RULE if verdict is None else f"{RULE} {_MORE}",
+        hops=(),
+        writes=(),
+        writes_note="",
+        checks=(),
+        facts=_facts(manifest, analysis, duration_s),
+        insight=insight,
+    )
+    return _analysed(started, analysis) if verdict is None else _judged(started, verdict, traces, flag_sent)
+
+
+_MORE = "Besides, traces that the analysis chose."
+
+
+def _analysed(document: Document, analysis: Analysis | None) -> Document:
+    """The document of spans that nobody judged."""
+    totals, insight = document.totals, document.insight
+    edges = document.graph.edges
+    tiles = (
+        analysis_tiles(analysis, insight, document.graph.summary.partition(", from ")[0])
+        if analysis is not None
+        else (
+            Tile(label="Traces", value=text.count(totals.traces), note=text.plural(totals.spans, "span")),
+            _trace_tile(totals),
+            _error_tile(edges_calls=sum(e.calls for e in edges), errors=sum(e.errors for e in edges)),
+            *slo_tiles(insight),
+        )
+    )
+    return replace(document, headline=analysis_headline(analysis, totals.services, totals.traces), tiles=tiles)
+
+
+def _judged(document: Document, verdict: Verdict, traces: Sequence[Trace], flag_sent: bool) -> Document:
+    """The document of a run with a verdict: its findings, writes, hops and checks besides."""
+    findings, findings_note = build_findings(verdict, MAX_FINDINGS)
+    hops = build_hops(traces, verdict, flag_sent=flag_sent)
+    writes, writes_note, decisions, undecided = build_writes(traces, verdict, MAX_WRITES)
+    totals = replace(
+        document.totals,
+        hops=len(hops),
+        hops_marked=sum(1 for h in hops if h.tone is not Tone.BAD),
+        writes=sum(decisions.values()) + undecided,
+        undecided=undecided,
+        decisions=tuple(sorted(decisions.items())),
+    )
+    return replace(
+        document,
+        outcome=verdict.outcome,
+        outcome_text=verdict.outcome.value,
+        tone=OUTCOME_TONE[verdict.outcome],
+        exit_code=int(verdict.outcome.exit_code),
+        headline=_headline(verdict, totals, flag_sent),
+        tiles=(*_tiles(totals, document.graph, flag_sent), *slo_tiles(document.insight)),
+        totals=totals,
+        findings=findings,
+        findings_note=findings_note,
         hops=hops,
         writes=writes,
         writes_note=writes_note,
         checks=build_checks(verdict),
-        facts=_facts(manifest, duration_s),
     )
 
 
-def _totals(verdict: Verdict, view: GraphView, traces: Sequence[Trace], hops: Sequence[HopRow]) -> Totals:
+def _title(manifest: RunManifest) -> str:
+    name = text.line(manifest.scenario) or text.line(manifest.run_id, 80)
+    return f"{name} → {text.line(manifest.target)}" if manifest.target else name
+
+
+def _analysed_text(insight: Insight) -> str:
+    """What is said of spans that nobody judged: the worst thing known."""
+    missed = insight.slos is not None and insight.slos.tone is Tone.BAD
+    regressed = insight.drift is not None and insight.drift.tone is Tone.BAD
+    if missed:
+        return "objectives missed"
+    return "regressed" if regressed else ANALYSED
+
+
+def _totals(verdict: Verdict | None, view: GraphView, traces: Sequence[Trace], analysis: Analysis | None) -> Totals:
     lengths = sorted(trace_ms(t) for t in traces if t.spans)
+    whole = verdict is not None or analysis is None  # else `traces` are examples only
+    bullets = verdict.bullets if verdict is not None else ()
+    outcomes = Counter(b.outcome for b in bullets)
     return Totals(
-        planned=max(verdict.planned, len(verdict.bullets)),
-        judged=len(verdict.bullets),
-        passed=verdict.count(Outcome.PASSED),
-        failed=verdict.count(Outcome.FAILED),
-        inconclusive=verdict.count(Outcome.INCONCLUSIVE),
-        aborted=verdict.count(Outcome.ABORTED),
-        hops=len(hops),
-        hops_marked=sum(1 for h in hops if h.tone is not Tone.BAD),
-        traces=len(traces),
-        spans=sum(len(t.spans) for t in traces),
+        planned=max(verdict.planned, len(bullets)) if verdict is not None else 0,
+        judged=len(bullets),
+        passed=outcomes[Outcome.PASSED],
+        failed=outcomes[Outcome.FAILED],
+        inconclusive=outcomes[Outcome.INCONCLUSIVE],
+        aborted=outcomes[Outcome.ABORTED],
+        hops=0,
+        hops_marked=0,
+        traces=len(traces) if whole or analysis is None else analysis.traces,
+        spans=sum(len(t.spans) for t in traces) if whole or analysis is None else analysis.spans,
         services=sum(1 for n in view.nodes if n.kind is NodeKind.SERVICE),
-        trace_p50_ms=_quantile(lengths, 0.50),
-        trace_p95_ms=_quantile(lengths, 0.95),
-        trace_max_ms=lengths[-1] if lengths else None,
+        trace_p50_ms=_quantile(lengths, 0.50) if whole else None,
+        trace_p95_ms=_quantile(lengths, 0.95) if whole else None,
+        trace_max_ms=lengths[-1] if lengths and whole else None,
     )
 
 
@@ -132,17 +257,22 @@ def _tiles(totals: Totals, view: GraphView, flag_sent: bool) -> tuple[Tile, ...]
             note="hops that it crossed" if flag_sent else "sent as standard requests",
             tone=Tone.BAD if flag_sent and totals.hops_marked < totals.hops else Tone.PLAIN,
         ),
-        Tile(
-            label="Median trace",
-            value=text.ms(totals.trace_p50_ms),
-            note=f"p95 {text.ms(totals.trace_p95_ms)}, slowest {text.ms(totals.trace_max_ms)}",
-        ),
-        Tile(
-            label="Call errors",
-            value=text.count(errors),
-            note=f"of {text.plural(calls, 'call')} between parts",
-            tone=Tone.WARN if errors else Tone.PLAIN,
-        ),
+        _trace_tile(totals),
+        _error_tile(edges_calls=calls, errors=errors),
+    )
+
+
+def _trace_tile(totals: Totals) -> Tile:
+    note = f"p95 {text.ms(totals.trace_p95_ms)}, slowest {text.ms(totals.trace_max_ms)}"
+    return Tile(label="Median trace", value=text.ms(totals.trace_p50_ms), note=note)
+
+
+def _error_tile(*, edges_calls: int, errors: int) -> Tile:
+    return Tile(
+        label="Call errors",
+        value=text.count(errors),
+        note=f"of {text.plural(edges_calls, 'call')} between parts",
+        tone=Tone.WARN if errors else Tone.PLAIN,
     )
 
 
@@ -170,18 +300,22 @@ def _write_note(totals: Totals, flag_sent: bool) -> str:
     return ", ".join(parts) or ("nothing to undo" if flag_sent else "not judged without the flag")
 
 
-def _facts(manifest: RunManifest, duration_s: float) -> tuple[Fact, ...]:
+def _facts(manifest: RunManifest, analysis: Analysis | None, duration_s: float) -> tuple[Fact, ...]:
     versions = ", ".join(f"{text.line(k, 60)} {text.line(v, 60)}" for k, v in sorted(manifest.versions.items()))
+    fired = manifest.bullets > 0 or manifest.kind == "fire"
+    place = f"{manifest.target} ({'production' if manifest.production else 'not production'})"
     rows = [
         ("Run", manifest.run_id),
         ("Kind", manifest.kind),
         ("Scenario", manifest.scenario),
         ("Scenario file", manifest.scenario_file),
-        ("Target", f"{manifest.target} ({'production' if manifest.production else 'not production'})"),
+        ("Target", place if fired else manifest.target),
         ("Target address", manifest.target_url),
-        ("Request type", manifest.request_type.value),
-        ("Bullets planned", text.count(manifest.bullets)),
-        ("At once", text.count(manifest.concurrency)),
+        ("Request type", manifest.request_type.value if fired else ""),
+        ("Bullets planned", text.count(manifest.bullets) if fired else ""),
+        ("At once", text.count(manifest.concurrency) if fired else ""),
+        ("Spans from", text.moment(analysis.start_ns) if analysis is not None and analysis.spans else ""),
+        ("Spans until", text.moment(analysis.end_ns) if analysis is not None and analysis.spans else ""),
         ("Started", text.moment(manifest.started_ns)),
         ("Ended", text.moment(manifest.ended_ns) if manifest.ended_ns is not None else "not ended"),
         ("Took", text.ms(1000 * duration_s) if manifest.ended_ns is not None else ""),

@@ -3,33 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from tracer_bullet.model import (
-    Edge,
-    Evidence,
-    Finding,
-    Latency,
-    Node,
-    NodeKind,
-    Operation,
-    ServiceGraph,
-    Severity,
-    Verdict,
-)
+from tracer_bullet.model import Finding, Node, NodeKind, ServiceGraph, Severity, Verdict
+from tracer_bullet.model.analysis import ServiceLatency
+from tracer_bullet.model.catalog import Catalog
 from tracer_bullet.report import text
-from tracer_bullet.report.shape import (
-    Bar,
-    EdgeView,
-    EvidenceView,
-    Fact,
-    GraphView,
-    NodeView,
-    OperationRow,
-    Timing,
-    Tone,
-)
+from tracer_bullet.report.edge_view import Ends, Frame, GraphContext, bad_if, badge_of, edge_view, tone_of
+from tracer_bullet.report.levels import ERROR_STEPS, NOTHING, LatencySteps, error_level
+from tracer_bullet.report.shape import EdgeView, GraphView, NodeView
+from tracer_bullet.report.shape_base import Fact, Tone
+from tracer_bullet.report.timing_view import errors_text, scale_of
 
 KIND_TEXT = {
     NodeKind.HARNESS: "harness",
@@ -51,39 +36,83 @@ def unguarded(verdict: Verdict) -> list[Finding]:
     return [f for b in verdict.bullets for f in b.findings if f.rule == UNGUARDED_RULE]
 
 
-def build_graph_view(graph: ServiceGraph, verdict: Verdict) -> GraphView:
+def build_graph_view(graph: ServiceGraph, known: GraphContext) -> GraphView:
     """All of `graph`, in a stable order: nodes by kind and name, edges by the order of their ends.
 
     A node that only an edge names is added as an unknown peer, so that no edge is lost.
     """
+    verdict = known.verdict
     nodes = _all_nodes(graph)
     key_of = {node.id: f"n{i}" for i, node in enumerate(nodes)}
     name_of = _shown_names(nodes)
     rank = {node.id: i for i, node in enumerate(nodes)}
     edges = sorted(graph.edges, key=lambda e: (rank[e.source], rank[e.target], e.asynchronous))
-    scale = _scale(e.latency for e in edges)
     by_id = {node.id: node for node in nodes}
+    findings = verdict.findings if verdict is not None else ()
     hops_of = [_hops(name_of[e.source], name_of[e.target], by_id[e.target]) for e in edges]
-    by_hop = _by([f for f in verdict.findings if f.hop], lambda f: text.line(f.hop))
-    by_service = _by([f for f in verdict.findings if f.service], lambda f: f.service)
-    bare = Counter(text.line(f.hop) for f in unguarded(verdict))
+    by_hop = _by([f for f in findings if f.hop], lambda f: text.line(f.hop))
+    by_service = _by([f for f in findings if f.service], lambda f: f.service)
+    bare = Counter(text.line(f.hop) for f in unguarded(verdict)) if verdict is not None else Counter[str]()
+    measured = {(e.source, e.target): e for e in known.analysis.edges} if known.analysis is not None else {}
+    steps = LatencySteps.of(e.latency.p95_ms for e in edges)
+    frame = Frame(known=known, scale=scale_of(e.latency for e in edges), steps=steps)
     views = tuple(
-        _edge_view(
+        edge_view(
             f"e{i}",
             e,
-            (key_of[e.source], key_of[e.target], name_of[e.source], name_of[e.target]),
-            scale,
+            Ends(
+                source=key_of[e.source],
+                target=key_of[e.target],
+                source_name=name_of[e.source],
+                target_name=name_of[e.target],
+                crossed=known.crossings.get((by_id[e.source].name, by_id[e.target].name), ()),
+            ),
+            frame,
+            measured.get((e.source, e.target)),
             [f for hop in hops_of[i] for f in by_hop.get(hop, ())],
             sum(bare[hop] for hop in hops_of[i]),
         )
         for i, e in enumerate(edges)
     )
     ids = _unique([text.line(node.id) for node in nodes])
+    around = _Around.of(views)
+    served = {s.service: s for s in known.analysis.services} if known.analysis is not None else {}
     shown = tuple(
-        _node_view(key_of[n.id], (shown_id, name_of[n.id]), n, views, by_service.get(n.name, []))
+        _node_view(
+            (key_of[n.id], shown_id, name_of[n.id]),
+            n,
+            around,
+            frame,
+            served.get(n.name) if n.kind is NodeKind.SERVICE else None,
+            by_service.get(n.name, []),
+        )
         for n, shown_id in zip(nodes, ids, strict=True)
     )
-    return GraphView(nodes=shown, edges=views, summary=_summary(shown, views, graph), note=_orphans(graph))
+    return GraphView(
+        nodes=shown,
+        edges=views,
+        summary=_summary(shown, views, graph),
+        note=_orphans(graph),
+        error_steps=ERROR_STEPS,
+        latency_steps=steps.texts(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """Edges by the key of the node they enter and leave."""
+
+    into: Mapping[str, list[EdgeView]]
+    out: Mapping[str, list[EdgeView]]
+
+    @classmethod
+    def of(cls, edges: Iterable[EdgeView]) -> _Around:
+        into: dict[str, list[EdgeView]] = {}
+        out: dict[str, list[EdgeView]] = {}
+        for edge in edges:
+            into.setdefault(edge.target, []).append(edge)
+            out.setdefault(edge.source, []).append(edge)
+        return cls(into, out)
 
 
 def cut_graph(view: GraphView, *, max_nodes: int, max_edges: int) -> GraphView:
@@ -106,27 +135,6 @@ def cut_graph(view: GraphView, *, max_nodes: int, max_edges: int) -> GraphView:
         edges=tuple(e for e in view.edges if e.key in edges),
         note=f"{said} {view.note}".strip(),
     )
-
-
-def build_operations(operations: Sequence[Operation], limit: int) -> tuple[tuple[OperationRow, ...], str]:
-    """Rows with the slowest p95 first, at most `limit`, and a note when some were left out."""
-    ordered = sorted(operations, key=lambda o: (-_finite(o.latency.p95_ms), o.service, o.name))[:limit]
-    scale = _scale(o.latency for o in ordered)
-    rows = tuple(
-        OperationRow(
-            service=text.line(o.service),
-            name=text.line(o.name),
-            calls=o.calls,
-            errors=o.errors,
-            calls_text=text.count(o.calls),
-            errors_text=_errors(o.errors, o.calls),
-            timing=_timing(o.latency, scale),
-            self_p50=text.ms(o.self_p50_ms),
-            tone=Tone.BAD if o.errors else Tone.PLAIN,
-        )
-        for o in ordered
-    )
-    return rows, cut_note(len(rows), len(operations), "operation", "slowest p95 first")
 
 
 def cut_note(shown: int, known: int, noun: str, order: str) -> str:
@@ -170,18 +178,29 @@ def _by(findings: Iterable[Finding], key: Callable[[Finding], str]) -> dict[str,
     return found
 
 
-def _node_view(key: str, ids: tuple[str, str], node: Node, edges: Sequence[EdgeView], found: list[Finding]) -> NodeView:
-    shown_id, shown_name = ids
+def _node_view(
+    ids: tuple[str, str, str],
+    node: Node,
+    around: _Around,
+    frame: Frame,
+    served: ServiceLatency | None,
+    found: list[Finding],
+) -> NodeView:
+    key, shown_id, shown_name = ids
     kind = KIND_TEXT[node.kind]
     system = text.line(node.system, 60)
-    calls_to = [e for e in edges if e.target == key]
-    calls_from = [e for e in edges if e.source == key]
+    calls_to, calls_from = around.into.get(key, []), around.out.get(key, [])
     failed = any(f.severity is Severity.ERROR for f in found)
+    p95 = served.durations.quantile_ns(0.95) / 1e6 if served is not None and served.durations.buckets else None
+    if p95 is None and calls_to:
+        p95 = max(e.timing.ms.p95_ms for e in calls_to)
     facts = (
         Fact(label="Kind", value=f"{kind} ({system})" if system else kind),
         *(() if shown_name == text.line(node.name or node.id) else (Fact(label="File", value=text.line(node.name)),)),
         Fact(label="Calls", value=text.count(node.calls)),
-        Fact(label="Errors", value=_errors(node.errors, node.calls), tone=Tone.BAD if node.errors else Tone.PLAIN),
+        Fact(label="Errors", value=errors_text(node.errors, node.calls), tone=bad_if(node.errors)),
+        *_service_facts(served),
+        *_owner_facts(frame.known.catalog, node),
         Fact(label="Called by", value=_ends(e.source_name for e in calls_to)),
         Fact(label="Calls to", value=_ends(e.target_name for e in calls_from)),
     )
@@ -194,11 +213,34 @@ def _node_view(key: str, ids: tuple[str, str], node: Node, edges: Sequence[EdgeV
         system=system,
         calls=node.calls,
         errors=node.errors,
-        tone=_tone(failed or bool(node.errors), bool(found)),
-        badge=_badge(node.errors, len(found)),
+        tone=tone_of(failed or bool(node.errors), bool(found)),
+        badge=badge_of(node.errors, len(found)),
         facts=facts,
         findings=tuple(text.line(f.message) for f in found),
+        by_errors=error_level(node.errors, node.calls),
+        by_latency=frame.steps.level(p95) if p95 is not None else NOTHING,
     )
+
+
+def _service_facts(served: ServiceLatency | None) -> tuple[Fact, ...]:
+    if served is None or not served.durations.buckets:
+        return ()
+    found, own = served.durations.latency(), served.own.latency()
+    return (
+        Fact(label="Rate", value=text.rate(served.rate_per_s)),
+        Fact(label="p50", value=text.ms(found.p50_ms)),
+        Fact(label="p95", value=text.ms(found.p95_ms)),
+        Fact(label="p99.9", value=text.ms(found.p999_ms)),
+        Fact(label="Own time", value=f"p50 {text.ms(own.p50_ms)}, p95 {text.ms(own.p95_ms)}"),
+    )
+
+
+def _owner_facts(catalog: Catalog | None, node: Node) -> tuple[Fact, ...]:
+    entity = catalog.of_service(node.name) if catalog is not None else None
+    if entity is None:
+        return ()
+    said = [("Owner", entity.owner), ("On call", entity.on_call), ("About", entity.description)]
+    return tuple(Fact(label=label, value=text.line(value)) for label, value in said if value)
 
 
 def _hops(source: str, target: str, node: Node) -> list[str]:
@@ -207,106 +249,6 @@ def _hops(source: str, target: str, node: Node) -> list[str]:
     if node.kind is NodeKind.STORE and node.system:
         hops.append(f"{source} → {text.line(node.system, 60)} {target.rpartition('/')[2]}")
     return hops
-
-
-def _edge_view(
-    key: str, edge: Edge, ends: tuple[str, str, str, str], scale: float, found: list[Finding], undecided: int
-) -> EdgeView:
-    timing = _timing(edge.latency, scale)
-    errors = _errors(edge.errors, edge.calls)
-    bad = bool(edge.errors or undecided) or any(f.severity is Severity.ERROR for f in found)
-    decisions = tuple(sorted((text.line(name, 60), n) for name, n in edge.decisions))
-    writes = _writes(edge.writes, decisions, undecided)
-    return EdgeView(
-        key=key,
-        source=ends[0],
-        target=ends[1],
-        source_name=ends[2],
-        target_name=ends[3],
-        calls=edge.calls,
-        errors=edge.errors,
-        calls_text=text.count(edge.calls),
-        errors_text=errors,
-        timing=timing,
-        writes=edge.writes,
-        undecided=undecided,
-        decisions=decisions,
-        writes_text=writes,
-        asynchronous=edge.asynchronous,
-        tone=_tone(bad, bool(found)),
-        label=f"{text.count(edge.calls)}× · p95 {timing.p95}",
-        label_alert=_badge(edge.errors, len(found)) or (f"{undecided} unguarded" if undecided else ""),
-        facts=_edge_facts(edge, timing, errors, writes, undecided),
-        evidence=tuple(_evidence(e) for e in edge.evidence),
-        findings=tuple(text.line(f.message) for f in found),
-    )
-
-
-def _edge_facts(edge: Edge, timing: Timing, errors: str, writes: str, undecided: int) -> tuple[Fact, ...]:
-    return (
-        Fact(label="Calls", value=text.count(edge.calls)),
-        Fact(label="Errors", value=errors, tone=Tone.BAD if edge.errors else Tone.PLAIN),
-        Fact(label="p50", value=timing.p50),
-        Fact(label="p90", value=timing.p90),
-        Fact(label="p95", value=timing.p95),
-        Fact(label="p99", value=timing.p99),
-        Fact(label="Slowest", value=timing.max),
-        Fact(label="Write calls", value=writes, tone=Tone.BAD if undecided else Tone.PLAIN),
-        Fact(label="Manner", value="asynchronous" if edge.asynchronous else "the caller waits"),
-    )
-
-
-def _evidence(evidence: Evidence) -> EvidenceView:
-    return EvidenceView(
-        rule=text.line(evidence.rule, 80),
-        times=text.plural(evidence.count, "time"),
-        trace_ids=tuple(text.line(t, 40) for t in evidence.example_trace_ids[:3]),
-    )
-
-
-def _timing(latency: Latency, scale: float) -> Timing:
-    def place(value: float) -> float:
-        return round(1000 * min(_finite(value) / scale, 1.0), 1) if scale else 0.0
-
-    return Timing(
-        ms=latency,
-        p50=text.ms(latency.p50_ms),
-        p90=text.ms(latency.p90_ms),
-        p95=text.ms(latency.p95_ms),
-        p99=text.ms(latency.p99_ms),
-        max=text.ms(latency.max_ms),
-        bar=Bar(p50=place(latency.p50_ms), p95=place(latency.p95_ms)),
-    )
-
-
-def _scale(latencies: Iterable[Latency]) -> float:
-    return max((_finite(found.p95_ms) for found in latencies), default=0.0)
-
-
-def _finite(value: float) -> float:
-    return value if 0 <= value < 1e300 else 0.0
-
-
-def _tone(bad: bool, warn: bool) -> Tone:
-    if bad:
-        return Tone.BAD
-    return Tone.WARN if warn else Tone.PLAIN
-
-
-def _errors(errors: int, calls: int) -> str:
-    return f"{text.count(errors)} ({text.percent(errors, calls)})" if errors else "0"
-
-
-def _badge(errors: int, findings: int) -> str:
-    parts = [text.plural(errors, "error")] if errors else []
-    parts += [text.plural(findings, "finding")] if findings else []
-    return " · ".join(parts)
-
-
-def _writes(writes: int, decisions: tuple[tuple[str, int], ...], undecided: int) -> str:
-    parts = [f"{text.count(n)} {name}" for name, n in decisions]
-    parts += [f"{text.count(undecided)} without a guard's decision"] if undecided else []
-    return ", ".join(parts) if parts else text.count(writes)
 
 
 def _ends(names: Iterable[str]) -> str:

@@ -115,8 +115,8 @@ def _verdict_case(document: Document) -> _Case:
     return _Case(
         group="run",
         name="verdict",
-        outcome=document.outcome,
-        kind=document.outcome.value,
+        outcome=document.outcome or Outcome.PASSED,
+        kind=document.outcome.value if document.outcome is not None else "analysed",
         message=document.headline,
         text=document.headline,
     )

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from tracer_bullet.report.machine_analysis import analysis_json
 from tracer_bullet.report.shape import CheckRow, Document, EdgeView, FindingRow
 
 SCHEMA = 1
@@ -24,7 +25,7 @@ def render_json(document: Document, paths: Mapping[str, str]) -> str:
         "run_id": document.run_id,
         "scenario": document.scenario,
         "target": document.target,
-        "outcome": document.outcome.value,
+        "outcome": document.outcome.value if document.outcome is not None else "analysed",
         "exit_code": document.exit_code,
         "headline": document.headline,
         "started": f"{document.started_iso}Z",
@@ -45,6 +46,8 @@ def render_json(document: Document, paths: Mapping[str, str]) -> str:
         "findings": [_finding(f) for f in document.findings],
         "checks": [_check(c) for c in document.checks],
         "paths": dict(paths),
+        "kind": document.kind,
+        **analysis_json(document),
     }
     return json.dumps(_finite(body), indent=2, ensure_ascii=True, allow_nan=False) + "\n"
 
@@ -58,6 +61,7 @@ def _edge(edge: EdgeView) -> dict[str, Any]:
         "p50_ms": edge.timing.ms.p50_ms,
         "p95_ms": edge.timing.ms.p95_ms,
         "p99_ms": edge.timing.ms.p99_ms,
+        "p999_ms": edge.timing.ms.p999_ms,
         "max_ms": edge.timing.ms.max_ms,
         "writes": edge.writes,
         "undecided": edge.undecided,

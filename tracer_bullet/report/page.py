@@ -16,33 +16,74 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from tracer_bullet.model import NodeKind
-from tracer_bullet.report.graph_view import KIND_TEXT, cut_graph
-from tracer_bullet.report.shape import Document, EdgeView, GraphView, NodeView
+from tracer_bullet.report.graph_view import KIND_TEXT, cut_graph, cut_note
+from tracer_bullet.report.map_data import DRAWN_EDGES, DRAWN_NODES, drawn_note, map_data, ordered_edges
+from tracer_bullet.report.shape import Document, GraphView
+from tracer_bullet.report.timing_view import QUANTILES
 
-MAX_NODES = 150
-MAX_EDGES = 400
+MAX_TABLE_EDGES = 200
+_SCRIPTS = ("base", "map_layout", "map_draw", "panel", "histogram", "find", "map", "tables")
 
 
 def render_page(document: Document) -> str:
     """The page as HTML5 text, to be written as UTF-8."""
-    graph = cut_graph(document.graph, max_nodes=MAX_NODES, max_edges=MAX_EDGES)
-    style, head, scripts = _asset("page.css"), _asset("head.js"), (_dagre(), _asset("map.js"), _asset("tables.js"))
+    graph = document.graph
+    style, head = _asset("page.css") + _asset("views.css"), _asset("head.js")
+    scripts = (_dagre(), *(_asset(f"{name}.js") for name in _SCRIPTS))
     used = {n.kind for n in graph.nodes}
+    sections = _sections(document)
+    table, note = _table_edges(graph)
     return (
         _environment()
         .get_template("page.html.j2")
         .render(
             doc=document,
             graph=graph,
-            map_data=_map_data(graph),
+            cards=cut_graph(graph, max_nodes=DRAWN_NODES, max_edges=DRAWN_EDGES),
+            table_edges=table,
+            edges_note=note,
+            quantile_heads=QUANTILES,
+            drawn_note=drawn_note(graph),
+            map_data=map_data(graph, document.insight.axis),
             legend=[(kind.value, label) for kind, label in KIND_TEXT.items() if kind in used],
+            paints=[("errors", graph.error_steps), ("latency", graph.latency_steps)],
+            nav=[*((id_, label) for id_, label, _ in sections if label), ("run", "Run")],
+            parts=[part for _, _, part in sections],
             style=Markup(style),  # noqa: S704 - our own files, hashed below
             head_script=Markup(head),  # noqa: S704
             scripts=[Markup(s) for s in scripts],  # noqa: S704
             policy=_policy([style], [head, *scripts]),
         )
     )
+
+
+def _sections(document: Document) -> list[tuple[str, str, str]]:
+    """(anchor, name in the bar, template) of what there is to show, most urgent first."""
+    insight, judged = document.insight, document.outcome is not None
+    known = [
+        (True, "summary", "", "summary"),
+        (judged, "findings", "Findings", "findings"),
+        (bool(insight.causes or insight.contrasts), "causes", "Causes", "causes"),
+        (insight.slos is not None, "slos", "Objectives", "slos"),
+        (insight.drift is not None, "drift", "Drift", "drift"),
+        (True, "service-map", "Map", "map"),
+        (True, "traces", "Traces", "traces"),
+        (bool(insight.critical or insight.patterns or insight.skews), "paths", "Time", "paths"),
+        (True, "latency", "Latency", "latency"),
+        (bool(insight.declared), "declared", "Declared", "declared"),
+        (bool(insight.imported), "imported", "Import", "imported"),
+        (judged, "audit", "Audit", "audit"),
+        (judged, "checks", "Checks", "checks"),
+    ]
+    return [(id_, label, f"{part}.html.j2") for shown, id_, label, part in known if shown]
+
+
+def _table_edges(graph: GraphView) -> tuple[list[Any], str]:
+    """Rows of the table of edges in the graph's order; when they are many, the failing and the busiest."""
+    if len(graph.edges) <= MAX_TABLE_EDGES:
+        return list(graph.edges), ""
+    kept = ordered_edges(graph)[:MAX_TABLE_EDGES]
+    return kept, cut_note(len(kept), len(graph.edges), "edge", "the failing and the busiest first")
 
 
 @cache
@@ -77,37 +118,3 @@ def _policy(styles: list[str], scripts: list[str]) -> str:
         f"default-src 'none'; script-src {sources(scripts)}; style-src {sources(styles)}; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
-
-
-def _map_data(graph: GraphView) -> dict[str, Any]:
-    return {"nodes": [_map_node(n) for n in graph.nodes], "edges": [_map_edge(e) for e in graph.edges]}
-
-
-def _map_node(node: NodeView) -> dict[str, Any]:
-    plain = node.kind in (NodeKind.SERVICE, NodeKind.HARNESS)
-    return {
-        "key": node.key,
-        "name": node.name,
-        "sub": node.system or node.kind_text,
-        "kind": node.kind.value,
-        "tone": node.tone.value,
-        "alert": node.badge,
-        "aria": f"{node.name}, {node.kind_text}"
-        + (f", {node.system}" if node.system and not plain else "")
-        + (f", {node.badge}" if node.badge else ""),
-    }
-
-
-def _map_edge(edge: EdgeView) -> dict[str, Any]:
-    said = [edge.label, edge.label_alert, edge.writes_text if edge.writes or edge.undecided else ""]
-    return {
-        "key": edge.key,
-        "source": edge.source,
-        "target": edge.target,
-        "label": edge.label,
-        "alert": edge.label_alert,
-        "writes": ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in edge.decisions),
-        "later": edge.asynchronous,
-        "tone": edge.tone.value,
-        "aria": f"{edge.source_name} to {edge.target_name}: {', '.join(s for s in said if s)}",
-    }

@@ -7,60 +7,36 @@ Geometry (`left`, `width`, bars) is in per mille of the drawing's width.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
 
-from tracer_bullet.model import Latency, NodeKind, Outcome, Severity
+from tracer_bullet.model import NodeKind, Outcome, Severity
+from tracer_bullet.report.insight import FlameView, Insight
+from tracer_bullet.report.shape_base import Bar, Fact, Tile, Timing, Tone, TraceRef
 
-
-class Tone(StrEnum):
-    """How a thing is to be felt. Every output shows it by a sign or a word too, never by colour alone."""
-
-    GOOD = "good"
-    BAD = "bad"
-    UNSURE = "unsure"
-    WARN = "warn"
-    PLAIN = "plain"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
-    """A labelled value."""
-
-    label: str
-    value: str
-    tone: Tone = Tone.PLAIN
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tile:
-    """A headline number: `value` large, `note` small."""
-
-    label: str
-    value: str
-    note: str
-    tone: Tone = Tone.PLAIN
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
-    """Where p50 and p95 lie, in per mille of the largest p95 of the table."""
-
-    p50: float
-    p95: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timing:
-    """Quantiles as numbers (milliseconds) and as text, with their bar."""
-
-    ms: Latency
-    p50: str
-    p90: str
-    p95: str
-    p99: str
-    max: str
-    bar: Bar
+__all__ = [
+    "Bar",
+    "CheckRow",
+    "Document",
+    "EdgeView",
+    "EvidenceView",
+    "Example",
+    "Fact",
+    "FindingRow",
+    "GraphView",
+    "HopRow",
+    "Level",
+    "Mark",
+    "NodeView",
+    "OperationRow",
+    "QuantileRow",
+    "SpanRow",
+    "Tile",
+    "Timing",
+    "Tone",
+    "Totals",
+    "TraceRef",
+    "WriteRow",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +45,31 @@ class EvidenceView:
 
     rule: str
     times: str
-    trace_ids: tuple[str, ...]
+    traces: tuple[TraceRef, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Level:
+    """How bad a part or an edge is by one measure: `step` 0 (nothing known), then 1 (best) to 5, and the value."""
+
+    step: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantileRow:
+    """One side's durations: p50, p90, p95, p99, p99.9 and the slowest, as text."""
+
+    label: str
+    values: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeView:
-    """A part of the system. `key` (`n0`) is unique in the document, `id` in the system."""
+    """A part of the system. `key` (`n0`) is unique in the document, `id` in the system.
+
+    `by_errors` and `by_latency` colour the map.
+    """
 
     key: str
     id: str
@@ -88,11 +83,17 @@ class NodeView:
     badge: str
     facts: tuple[Fact, ...]
     findings: tuple[str, ...]
+    by_errors: Level
+    by_latency: Level
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeView:
-    """Calls from node `source` to node `target` (keys). `undecided` counts the audit's unguarded writes."""
+    """Calls from node `source` to node `target` (keys). `undecided` counts the audit's unguarded writes.
+
+    `quantiles` has a line for the caller and, where it is known, one for the callee; `examples` are shown traces
+    that take the edge.
+    """
 
     key: str
     source: str
@@ -115,21 +116,30 @@ class EdgeView:
     facts: tuple[Fact, ...]
     evidence: tuple[EvidenceView, ...]
     findings: tuple[str, ...]
+    quantiles: tuple[QuantileRow, ...]
+    examples: tuple[TraceRef, ...]
+    by_errors: Level
+    by_latency: Level
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GraphView:
-    """The service graph. `note` says what was left out, and is empty when nothing was."""
+    """The service graph. `note` says what was left out, and is empty when nothing was.
+
+    `error_steps` and `latency_steps` say what the levels 1 to 5 mean.
+    """
 
     nodes: tuple[NodeView, ...]
     edges: tuple[EdgeView, ...]
     summary: str
     note: str = ""
+    error_steps: tuple[str, ...] = ()
+    latency_steps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationRow:
-    """What a service does under one name."""
+    """What a service does under one name. `rate` and `fan_out` are "" where nothing is known of them."""
 
     service: str
     name: str
@@ -140,6 +150,9 @@ class OperationRow:
     timing: Timing
     self_p50: str
     tone: Tone
+    self_p95: str = ""
+    rate: str = ""
+    fan_out: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +166,10 @@ class Mark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanRow:
-    """A span in a waterfall, in tree order. `indent` is the depth, clamped for drawing; `lane` colours its service."""
+    """A span in a waterfall, in tree order. `indent` is the depth, clamped for drawing; `lane` colours its service.
+
+    `critical` are the stretches (left, width) of the trace's critical path in it, `critical_text` their sum or "".
+    """
 
     depth: int
     indent: int
@@ -168,6 +184,8 @@ class SpanRow:
     tone: Tone
     message: str
     marks: tuple[Mark, ...]
+    critical: tuple[tuple[float, float], ...] = ()
+    critical_text: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +203,8 @@ class Example:
     rows: tuple[SpanRow, ...]
     ticks: tuple[str, ...]
     note: str = ""
+    flame: FlameView | None = None
+    has_path: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,12 +295,17 @@ class Totals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """Everything a report says. Tables that were cut say so in the `*_note` beside them."""
+    """Everything a report says. Tables that were cut say so in the `*_note` beside them.
+
+    `outcome` is None where nothing was judged: an analysis of spans that somebody else made.
+    """
 
     run_id: str
+    kind: str
     scenario: str
     target: str
-    outcome: Outcome
+    title: str
+    outcome: Outcome | None
     outcome_text: str
     tone: Tone
     exit_code: int
@@ -303,3 +328,5 @@ class Document:
     writes_note: str
     checks: tuple[CheckRow, ...]
     facts: tuple[Fact, ...]
+    edges_note: str = ""
+    insight: Insight = field(default_factory=Insight)

@@ -2,48 +2,20 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 
-from rich.console import Console, JustifyMethod
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from tracer_bullet.model import Outcome
+from tracer_bullet.report.console import SIGNS, STYLES, Out, TerminalStyle, terminal_style
 from tracer_bullet.report.shape import Document, Example, SpanRow, Tone
 
 MAX_ROWS = 60
 MAX_FINDINGS = 20
 MAX_INDENT = 12
-MIN_WIDTH = 40
 
-_STYLES = {Tone.GOOD: "green", Tone.BAD: "bold red", Tone.UNSURE: "yellow", Tone.WARN: "yellow", Tone.PLAIN: ""}
-_SIGNS = {Tone.GOOD: "✔", Tone.BAD: "✘", Tone.UNSURE: "?", Tone.WARN: "!", Tone.PLAIN: "·"}
-# What ASCII puts for our own signs; any other character that is not ASCII becomes `?`.
-_ASCII = str.maketrans(
-    {"✔": "+", "✘": "x", "·": "-", "→": "->", "–": "-", "×": "x", "…": "~", "├": "|", "└": "`", "─": "-", "│": "|"}
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TerminalStyle:
-    """How to draw: `width` in columns."""
-
-    width: int = 80
-    color: bool = False
-    ascii_only: bool = False
-
-
-def terminal_style(*, is_tty: bool, encoding: str, environ: Mapping[str, str], width: int = 80) -> TerminalStyle:
-    """The style for a stream: colour on a terminal unless NO_COLOR (no-color.org) or TERM=dumb says no.
-
-    ASCII where the stream's `encoding` is no Unicode one. `width` below 40 counts as 40.
-    """
-    color = is_tty and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
-    unicode = encoding.lower().replace("-", "").replace("_", "").startswith(("utf", "cp65001"))
-    return TerminalStyle(width=max(MIN_WIDTH, width), color=color, ascii_only=not unicode)
+__all__ = ["TerminalStyle", "render_terminal", "terminal_style"]
 
 
 def render_terminal(document: Document, style: TerminalStyle, *, page_path: str = "") -> str:
@@ -51,7 +23,7 @@ def render_terminal(document: Document, style: TerminalStyle, *, page_path: str 
 
     `page_path` is shown last, on a line of its own that may be wider, so that it can be copied.
     """
-    out = _Out(style)
+    out = Out(style)
     _head(out, document)
     if document.examples:
         _trace(out, document.examples[0])
@@ -61,65 +33,14 @@ def render_terminal(document: Document, style: TerminalStyle, *, page_path: str 
     return shown + (f"\nPage  {out.plain(page_path)}\n" if page_path else "")
 
 
-class _Out:
-    """A console that writes into memory, and the text rules of its style."""
-
-    def __init__(self, style: TerminalStyle) -> None:
-        self._buffer = io.StringIO()
-        self._style = style
-        self.console = Console(
-            file=self._buffer,
-            width=style.width,
-            force_terminal=style.color,
-            color_system="standard" if style.color else None,
-            no_color=not style.color,
-            legacy_windows=False,
-            highlight=False,
-            markup=False,
-            emoji=False,
-        )
-
-    def plain(self, value: str) -> str:
-        return value.translate(_ASCII).encode("ascii", "replace").decode() if self._style.ascii_only else value
-
-    def of(self, value: str, style: str = "") -> Text:
-        return Text(self.plain(value), style=style)
-
-    def sign(self, tone: Tone) -> Text:
-        return self.of(_SIGNS[tone], _STYLES[tone])
-
-    def grid(self, *columns: tuple[int, JustifyMethod, bool], padding: int = 1) -> Table:
-        """A full-width grid; a column is (width or 0 for the rest or -1 for its content, justify, may wrap)."""
-        grid = Table.grid(padding=(0, padding, 0, 0), expand=True)
-        for width, justify, wraps in columns:
-            grid.add_column(
-                width=width if width > 0 else None,
-                ratio=None if width else 1,
-                justify=justify,
-                no_wrap=not wraps,
-                overflow="fold" if wraps else "crop" if self._style.ascii_only else "ellipsis",
-            )
-        return grid
-
-    def title(self, value: str, note: str = "") -> None:
-        self.console.print()
-        self.console.print(Text.assemble(self.of(value, "bold"), self.of(f"  {note}" if note else "", "dim")))
-
-    def text(self) -> str:
-        return "\n".join(row.rstrip() for row in self._buffer.getvalue().split("\n"))
-
-
-def _head(out: _Out, document: Document) -> None:
-    verdict = out.of(f"{_SIGNS[document.tone]} {document.outcome_text.upper()}", f"bold {_STYLES[document.tone]}")
+def _head(out: Out, document: Document) -> None:
+    verdict = out.of(f"{SIGNS[document.tone]} {document.outcome_text.upper()}", f"bold {STYLES[document.tone]}")
     out.console.print(Text.assemble(verdict, out.of(f"  {document.scenario} → {document.target}")))
     out.console.print(Padding(out.of(document.headline), (0, 0, 0, 2)))
-    grid = out.grid((14, "left", False), (10, "left", False), (0, "left", True))
-    for tile in document.tiles:
-        grid.add_row(out.of(tile.label, "dim"), out.of(tile.value, _STYLES[tile.tone] or "bold"), out.of(tile.note))
-    out.console.print(Padding(grid, (1, 0, 0, 2)))
+    out.tiles(document.tiles)
 
 
-def _trace(out: _Out, example: Example) -> None:
+def _trace(out: Out, example: Example) -> None:
     out.title(example.title, f"{example.why} · {example.duration} · {example.size}")
     out.console.print(Padding(out.of(f"trace {example.trace_id}", "dim"), (0, 0, 0, 2)))
     grid = out.grid((0, "left", False), (9, "right", False), (min(24, out.console.width // 4), "left", False))
@@ -133,17 +54,17 @@ def _trace(out: _Out, example: Example) -> None:
             out.console.print(Padding(out.of(note, "dim"), (0, 0, 0, 2)))
 
 
-def _span_label(out: _Out, guide: str, row: SpanRow) -> Text:
-    style = _STYLES[row.tone]
+def _span_label(out: Out, guide: str, row: SpanRow) -> Text:
+    style = STYLES[row.tone]
     return Text.assemble(
         out.of(guide, "dim"), out.of(row.service, f"bold {style}".strip()), out.of(f" {row.name}", style)
     )
 
 
-def _span_marks(out: _Out, row: SpanRow) -> Text:
-    marks = [out.of(m.text, _STYLES[m.tone]) for m in row.marks]
+def _span_marks(out: Out, row: SpanRow) -> Text:
+    marks = [out.of(m.text, STYLES[m.tone]) for m in row.marks]
     if row.tone is Tone.BAD:
-        marks.insert(0, out.of("✘ error", _STYLES[Tone.BAD]))
+        marks.insert(0, out.of("✘ error", STYLES[Tone.BAD]))
     return Text(" ").join(marks)
 
 
@@ -160,7 +81,7 @@ def _guides(depths: list[int]) -> Iterable[str]:
     return reversed(drawn)
 
 
-def _checks(out: _Out, document: Document) -> None:
+def _checks(out: Out, document: Document) -> None:
     if not document.checks:
         return
     missed = sum(1 for c in document.checks if c.outcome is not Outcome.PASSED)
@@ -178,7 +99,7 @@ def _checks(out: _Out, document: Document) -> None:
     out.console.print(Padding(grid, (0, 0, 0, 2)))
 
 
-def _findings(out: _Out, document: Document) -> None:
+def _findings(out: Out, document: Document) -> None:
     if not document.findings:
         return
     out.title("Findings", document.findings_note)

@@ -89,3 +89,50 @@ def iso(time_ns: int) -> str:
     except (OverflowError, ValueError, OSError):
         when = datetime.fromtimestamp(0, tz=UTC)
     return when.strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def share(value: float) -> str:
+    """A part of one as `99.95 %`; what is nearly nothing or nearly all keeps the digits that say so."""
+    if not math.isfinite(value):
+        return DASH
+    hundred = 100 * value
+    if 0 < hundred < 0.001:
+        return "<0.001 %"
+    if 99.999 < hundred < 100:
+        return ">99.999 %"
+    digits = 3 if 99 < hundred < 100 or 0 < hundred < 0.1 else 1
+    shown = f"{hundred:,.{digits}f}"
+    return f"{shown.rstrip('0').rstrip('.')} %"
+
+
+def rate(per_s: float) -> str:
+    """Calls a second, or a minute or an hour where that reads better; `–` when unknown."""
+    if not math.isfinite(per_s) or per_s < 0:
+        return DASH
+    for factor, unit in ((1, "s"), (60, "min"), (3600, "h")):
+        value = per_s * factor
+        if value >= 0.995 or (unit == "h" and value > 0):
+            return f"{value:,.0f}/{unit}" if value >= 99.5 else f"{value:.3g}/{unit}"
+    return "0/s"
+
+
+def span_of(seconds: float) -> str:
+    """A stretch of time as people say it: `5 min`, `30 d`, `1.5 h`."""
+    if not math.isfinite(seconds):
+        return DASH
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
+def signed_ms(value: float) -> str:
+    """A difference of durations with its sign: `+12.0 ms`, `−3.1 ms`."""
+    if not math.isfinite(value):
+        return DASH
+    return f"{'+' if value > 0 else '−' if value < 0 else '±'}{ms(abs(value))}"
+
+
+def clock(time_ns: int) -> str:
+    """Unix nanoseconds as the time of day in UTC, `12:00:00`."""
+    return iso(time_ns).partition("T")[2]

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 ARGUMENTS = [
     "--headless",
     "--no-sandbox",
-    "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
@@ -25,14 +24,15 @@ ARGUMENTS = [
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """A running Chromium, ended when the block ends."""
+def chromium(*, webgl: bool = False) -> Iterator[Browser]:
+    """A running Chromium, ended when the block ends. With `webgl`, drawn by software."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         pytest.skip("Chromium is missing: apt-get install chromium")
     api = pytest.importorskip("playwright.sync_api", reason="playwright is missing: pip install playwright")
     with api.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=ARGUMENTS)
+        drawing = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"] if webgl else ["--disable-gpu"]
+        browser = driver.chromium.launch(executable_path=path, args=[*ARGUMENTS, *drawing])
         try:
             yield browser
         finally:

@@ -23,6 +23,7 @@ from tracer_bullet.model import (
     Verdict,
 )
 from tracer_bullet.report import Document, build_document, text
+from tracer_bullet.report.edge_view import GraphContext
 from tracer_bullet.report.graph_view import build_graph_view, cut_graph
 from tracer_bullet.report.shape import Tone
 
@@ -300,6 +301,6 @@ def test_a_database_file_is_shown_by_its_last_part_where_that_says_which() -> No
     nodes = (store("/var/a/app.db"), store("/var/b/app.db"), store("/var/c/orders.db"), store("db:5432/x"))
     graph = ServiceGraph(nodes=nodes, edges=(), operations=(), traces=0, spans=0)
     verdict = Verdict(run_id="r", scenario="s", outcome=Outcome.PASSED, bullets=())
-    shown = {n.id: n for n in build_graph_view(graph, verdict).nodes}
+    shown = {n.id: n for n in build_graph_view(graph, GraphContext(verdict=verdict)).nodes}
     assert {n.name for n in shown.values()} == {"/var/a/app.db", "/var/b/app.db", "orders.db", "db:5432/x"}
     assert ("File", "/var/c/orders.db") in [(f.label, f.value) for f in shown["store:/var/c/orders.db"].facts]

@@ -115,6 +115,19 @@ def test_json_is_the_documented_object() -> None:
         "findings",
         "checks",
         "paths",
+        "kind",
+        "services",
+        "operations",
+        "critical",
+        "patterns",
+        "bad_traces",
+        "causes",
+        "contrasts",
+        "clocks",
+        "slos",
+        "drift",
+        "declared",
+        "imported",
     ]
     assert (said["outcome"], said["exit_code"]) == ("failed", 1)
     assert said["bullets"] == {

@@ -1,167 +1,74 @@
 "use strict";
-// Draws the service map from the page's JSON block. All text goes in through textContent.
+// The service map: what is drawn of it, pan and zoom, choosing, colours. Everything works by mouse and by keyboard.
 (() => {
-  const SVG = "http://www.w3.org/2000/svg";
   const frame = document.getElementById("map");
-  const data = JSON.parse(document.getElementById("tb-map").textContent);
+  const data = tb.data;
   if (!frame || !data.nodes.length || typeof dagre === "undefined") return;
 
-  const MAX_HEIGHT = 760, MIN_SCALE = 0.72, MAX_SCALE = 2.5, NAME_CHARS = 28;
-  const dense = data.edges.length > 30;
-  const make = (tag, attributes = {}, parent = null, text = null) => {
-    const element = document.createElementNS(SVG, tag);
-    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
-    if (text !== null) element.textContent = text;
-    if (parent) parent.append(element);
-    return element;
-  };
-  const pen = document.createElement("canvas").getContext("2d");
-  const family = getComputedStyle(document.body).fontFamily;
-  const measure = (text, font) => { pen.font = `${font} ${family}`; return pen.measureText(text).width; };
-  const short = (text) => {  // from the middle: what tells names apart is mostly at their end
-    const all = Array.from(text);
-    return all.length > NAME_CHARS ? [...all.slice(0, 9), "…", ...all.slice(10 - NAME_CHARS)].join("") : text;
-  };
-
-  // ---- sizes and layout
-  for (const node of data.nodes) {
-    node.lines = [[short(node.name), "name", "600 13px"], [node.sub, "sub", "11px"]];
-    if (node.alert) node.lines.push([`▲ ${node.alert}`, "alert", "650 11px"]);
-    const widest = Math.max(...node.lines.map(([text, , font]) => measure(text, font)));
-    const side = { third_party: 40, queue: 44, harness: 44 }[node.kind] || 28;
-    node.width = Math.max(84, Math.ceil(widest) + side);
-    node.height = 14 + 16 * node.lines.length + (node.kind === "store" ? 12 : 0);
-  }
+  const MIN_SCALE = 0.72, MAX_SCALE = 2.5, LEAST = 0.15, AROUND = 40;
+  const stage = frame.querySelector(".stage"), panel = document.getElementById("panel"), said = frame.querySelector(".said");
+  const whole = frame.querySelector("[data-do=whole]");
+  const svg = tb.svg("svg", { class: "canvas", role: "group", "aria-label": "Service map" });
+  stage.prepend(svg);
+  const nodeOf = new Map(data.nodes.map((node) => [node.key, node]));
+  const edgesOf = new Map(data.nodes.map((node) => [node.key, []]));
   for (const edge of data.edges) {
-    edge.lines = [[edge.label, ""]];
-    if (edge.writes) edge.lines.push([`⟲ ${short(edge.writes)}`, "write"]);
-    if (edge.alert) edge.lines.push([`▲ ${edge.alert}`, "alert"]);
-    edge.labelWidth = Math.ceil(Math.max(...edge.lines.map(([text]) => measure(text, "650 11px")))) + 10;
-    edge.labelHeight = 14 * edge.lines.length + 5;
+    edgesOf.get(edge.source).push(edge);
+    if (edge.target !== edge.source) edgesOf.get(edge.target).push(edge);
   }
-  const layOut = (direction) => {
-    const graph = new dagre.graphlib.Graph({ multigraph: true });
-    const flat = direction === "LR";
-    graph.setGraph({ rankdir: direction, nodesep: dense ? 16 : 26, edgesep: dense ? 8 : 14, ranksep: dense ? 100 : flat ? 34 : 36, marginx: 18, marginy: 18 });
-    graph.setDefaultEdgeLabel(() => ({}));
-    for (const node of data.nodes) graph.setNode(node.key, { width: node.width, height: node.height });
-    for (const edge of data.edges) {
-      const room = dense ? {} : { width: edge.labelWidth, height: edge.labelHeight, labelpos: "c" };
-      graph.setEdge(edge.source, edge.target, room, edge.key);
-    }
-    dagre.layout(graph);
-    return graph;
-  };
-  const fitScale = (graph, width) => Math.min(1.15, width / graph.graph().width, MAX_HEIGHT / graph.graph().height);
-  const choose = () => {
-    const width = frame.clientWidth;
-    const flat = layOut("LR"), tall = layOut("TB");
-    return fitScale(flat, width) >= 0.9 * fitScale(tall, width) ? flat : tall;
-  };
+  const other = (edge, key) => (edge.source === key ? edge.target : edge.source);
+  const titleOf = (item) => (item.source === undefined ? item.name : `${nodeOf.get(item.source).name} → ${nodeOf.get(item.target).name}`);
 
-  // ---- shapes, one for each kind of node
-  const shapePath = (kind, w, h) => {
-    const x = w / 2, y = h / 2, r = 9, lid = 7;
-    switch (kind) {
-      case "store":
-        return `M${-x} ${-y + lid}A${x} ${lid} 0 0 1 ${x} ${-y + lid}V${y - lid}A${x} ${lid} 0 0 1 ${-x} ${y - lid}ZM${-x} ${-y + lid}A${x} ${lid} 0 0 0 ${x} ${-y + lid}`;
-      case "queue":
-        return `M${-x + lid} ${-y}H${x - lid}A${lid} ${y} 0 0 1 ${x - lid} ${y}H${-x + lid}A${lid} ${y} 0 0 1 ${-x + lid} ${-y}ZM${x - lid} ${-y}A${lid} ${y} 0 0 0 ${x - lid} ${y}`;
-      case "third_party":
-        return `M${-x} 0L${-x + 14} ${-y}H${x - 14}L${x} 0L${x - 14} ${y}H${-x + 14}Z`;
-      default: {
-        const round = kind === "harness" ? y : kind === "peer" ? 2 : r;
-        return `M${-x + round} ${-y}H${x - round}A${round} ${round} 0 0 1 ${x} ${-y + round}V${y - round}A${round} ${round} 0 0 1 ${x - round} ${y}H${-x + round}A${round} ${round} 0 0 1 ${-x} ${y - round}V${-y + round}A${round} ${round} 0 0 1 ${-x + round} ${-y}Z`;
-      }
-    }
-  };
-  // Lines leave and enter in the middle of a side and run along the layout's direction at every bend.
-  const route = (graph, edge, points) => {
-    if (edge.source === edge.target) return points;
-    const flat = graph.graph().rankdir === "LR";
-    const from = graph.node(edge.source), to = graph.node(edge.target);
-    const ahead = flat ? Math.sign(to.x - from.x) : Math.sign(to.y - from.y);
-    if (!ahead) return points;
-    const side = (node, sign) => (flat ? { x: node.x + (sign * node.width) / 2, y: node.y } : { x: node.x, y: node.y + (sign * node.height) / 2 });
-    return [side(from, ahead), ...points.slice(1, -1), side(to, -ahead)];
-  };
-  const linePath = (points, flat) => {
-    let path = `M${points[0].x} ${points[0].y}`;
-    for (let i = 1; i < points.length; i++) {
-      const a = points[i - 1], b = points[i], x = (a.x + b.x) / 2, y = (a.y + b.y) / 2;
-      path += flat ? `C${x} ${a.y} ${x} ${b.y} ${b.x} ${b.y}` : `C${a.x} ${y} ${b.x} ${y} ${b.x} ${b.y}`;
-    }
-    return path;
-  };
-
-  // ---- drawing
-  const svg = make("svg", { class: `canvas${dense ? " dense" : ""}`, role: "group", "aria-label": "Service map" });
-  const tips = make("defs", {}, svg);
-  for (const tone of ["line", "bad", "warn"]) {
-    const size = tone === "line" ? 9 : 12;
-    const tip = make("marker", { id: `tip-${tone}`, viewBox: "0 0 10 10", refX: 9, refY: 5, markerUnits: "userSpaceOnUse", markerWidth: size, markerHeight: size, orient: "auto-start-reverse" }, tips);
-    make("path", { d: "M0 0L10 5L0 10Z", class: `tip-${tone}` }, tip);
-  }
-  const view = make("g", {}, svg);
-  const edgeLayer = make("g", {}, view), nodeLayer = make("g", {}, view), labelLayer = make("g", {}, view);
-  const items = new Map();
-  const button = (layer, item, classes, aria) => {
-    const group = make("g", { class: classes, tabindex: 0, role: "button", "aria-pressed": "false", "aria-label": aria, "data-key": item.key }, layer);
-    items.set(item.key, { item, group, box: null });
-    return group;
-  };
-  const drawEdge = (graph, edge) => {
-    const placed = graph.edge({ v: edge.source, w: edge.target, name: edge.key });
-    const tone = edge.tone === "bad" || edge.tone === "warn" ? edge.tone : "line";
-    const group = button(edgeLayer, edge, `edge ${edge.tone}${edge.later ? " later" : ""}`, edge.aria);
-    const path = linePath(route(graph, edge, placed.points), graph.graph().rankdir === "LR");
-    make("path", { d: path, class: "hit" }, group);
-    const line = make("path", { d: path, class: "line", "marker-end": `url(#tip-${tone})` }, group);
-    const middle = dense || placed.x === undefined ? line.getPointAtLength(line.getTotalLength() / 2) : placed;
-    items.get(edge.key).box = { x: middle.x, y: middle.y, width: edge.labelWidth, height: edge.labelHeight };
-    const label = make("g", { class: "label", transform: `translate(${middle.x} ${middle.y})`, "data-key": edge.key, "aria-hidden": "true" }, labelLayer);
-    make("rect", { x: -edge.labelWidth / 2, y: -edge.labelHeight / 2, width: edge.labelWidth, height: edge.labelHeight, rx: 5 }, label);
-    edge.lines.forEach(([text, kind], i) => make("text", { class: kind, y: -edge.labelHeight / 2 + 13 + 14 * i }, label, text));
-    items.get(edge.key).label = label;
-    if (dense && edge.alert) make("path", { class: "flag", d: `M${middle.x} ${middle.y - 8}l9 15h-18z` }, group);
-  };
-  const drawNode = (graph, node) => {
-    const placed = graph.node(node.key);
-    const group = button(nodeLayer, node, `node ${node.kind} ${node.tone}`, node.aria);
-    group.setAttribute("transform", `translate(${placed.x} ${placed.y})`);
-    items.get(node.key).box = { x: placed.x, y: placed.y, width: node.width, height: node.height };
-    make("title", {}, group, node.name);
-    make("rect", { class: "ring", x: -node.width / 2 - 5, y: -node.height / 2 - 5, width: node.width + 10, height: node.height + 10, rx: 12 }, group);
-    make("path", { class: "shape", d: shapePath(node.kind, node.width, node.height) }, group);
-    const top = -(16 * node.lines.length) / 2 + 12 + (node.kind === "store" ? 5 : 0);
-    node.lines.forEach(([text, kind], i) => make("text", { class: kind, y: top + 16 * i }, group, text));
-  };
-
-  // ---- view: pan and zoom
-  let opened = null;
+  // ---- what is drawn: the most important parts, or one part with its neighbours
+  let items = new Map(), view = null, bounds = { width: 1, height: 1 }, centre = null, opened = null, paint = "plain";
   const look = { x: 0, y: 0, k: 1 };
-  let bounds = { width: 1, height: 1 };
+  const choice = () => {
+    if (centre === null) return { keys: new Set(data.nodes.slice(0, data.drawn[0]).map((n) => n.key)), limit: data.drawn[1] };
+    const near = edgesOf.get(centre).map((edge) => other(edge, centre));
+    return { keys: new Set([centre, ...new Set(near)].slice(0, AROUND + 1)), limit: 4 * AROUND };
+  };
+  const redraw = () => {
+    opened = null;
+    panel.hidden = true;
+    const { keys, limit } = choice();
+    const inside = data.edges.filter((edge) => keys.has(edge.source) && keys.has(edge.target));
+    const edges = (centre === null ? inside : [...inside].sort((a, b) => touches(b) - touches(a))).slice(0, limit);
+    const nodes = data.nodes.filter((node) => keys.has(node.key));
+    const folded = new Map(nodes.map((node) => [node.key, new Set(edgesOf.get(node.key).map((edge) => other(edge, node.key)).filter((key) => !keys.has(key))).size]));
+    const laid = tb.layout(nodes, edges, folded, frame.clientWidth);
+    svg.setAttribute("class", `canvas paint-${paint}${laid.dense ? " dense" : ""}`);
+    ({ view, items } = tb.draw(svg, laid, nodes, edges));
+    bounds = laid.graph.graph();
+    whole.hidden = centre === null;
+    const missing = centre === null ? 0 : new Set(edgesOf.get(centre).map((edge) => other(edge, centre))).size - AROUND;
+    said.textContent = centre === null ? "" : `Drawn: ${nodeOf.get(centre).name} and its neighbours${missing > 0 ? `, without ${missing} more` : ""}.`;
+    colour();
+    fit(MIN_SCALE);
+  };
+  const touches = (edge) => Number(edge.source === centre || edge.target === centre);
+
+  // ---- pan and zoom
   const apply = () => view.setAttribute("transform", `translate(${look.x} ${look.y}) scale(${look.k})`);
   const zoom = (factor, cx = svg.clientWidth / 2, cy = svg.clientHeight / 2) => {
-    const k = Math.min(MAX_SCALE, Math.max(0.15, look.k * factor));
+    const k = Math.min(MAX_SCALE, Math.max(LEAST, look.k * factor));
     look.x = cx - ((cx - look.x) * k) / look.k;
     look.y = cy - ((cy - look.y) * k) / look.k;
     look.k = k;
     apply();
   };
   const fit = (floor) => {
-    const width = frame.clientWidth;
-    look.k = Math.max(floor, Math.min(1.15, width / bounds.width, MAX_HEIGHT / bounds.height));
-    svg.setAttribute("height", Math.round(Math.min(MAX_HEIGHT, Math.max(260, bounds.height * look.k))));
-    const height = Number(svg.getAttribute("height"));
-    const first = items.get(data.nodes[0].key).box;
-    look.x = bounds.width * look.k <= width ? (width - bounds.width * look.k) / 2 : Math.min(0, Math.max(width - bounds.width * look.k, width / 4 - first.x * look.k));
-    look.y = bounds.height * look.k <= height ? (height - bounds.height * look.k) / 2 : Math.min(0, Math.max(height - bounds.height * look.k, height / 2 - first.y * look.k));
+    const width = frame.clientWidth, most = tb.layout.MAX_HEIGHT;
+    look.k = Math.max(floor, Math.min(1.15, width / bounds.width, most / bounds.height));
+    const height = Math.round(Math.min(most, Math.max(width < 720 ? 260 : 400, bounds.height * look.k)));
+    svg.setAttribute("height", height);
+    const first = items.get(centre ?? svg.querySelector("g.node").dataset.key).box;  // Tab's first, where reading begins
+    const place = (room, size, at, lead) => (size <= room ? (room - size) / 2 : Math.min(0, Math.max(room - size, room * lead - at)));
+    look.x = place(width, bounds.width * look.k, first.x * look.k, centre === null ? 0.1 : 0.5);
+    look.y = place(height, bounds.height * look.k, first.y * look.k, 0.5);
     apply();
   };
   const reveal = (box) => {
-    const panel = opened === null ? null : document.getElementById(`p-${opened}`);
-    const taken = panel && getComputedStyle(panel).position === "absolute" ? panel.offsetWidth + 12 : 0;
+    const taken = !panel.hidden && getComputedStyle(panel).position === "absolute" ? panel.offsetWidth + 12 : 0;
     const x = box.x * look.k + look.x, y = box.y * look.k + look.y;
     const dx = (box.width / 2) * look.k + 12, dy = (box.height / 2) * look.k + 12;
     look.x += Math.max(0, dx - x) - Math.max(0, x + dx - svg.clientWidth + taken);
@@ -169,17 +76,24 @@
     apply();
   };
 
+  // ---- colours
+  const colour = () => {
+    svg.setAttribute("class", svg.getAttribute("class").replace(/paint-\w+/, `paint-${paint}`));
+    for (const { item, sub } of items.values()) if (sub) sub.textContent = paint === "plain" ? item.sub : item[paint][1] || item.sub;
+    for (const part of frame.querySelectorAll("[data-paint]")) part.hidden = part.dataset.paint !== paint;
+  };
+
   // ---- choosing
   const mark = (key, name, on) => {
     const found = items.get(key);
+    if (!found) return;
     found.group.classList.toggle(name, on);
     if (found.label) found.label.classList.toggle(name, on);
   };
   const near = (key) => {
     const { item } = items.get(key);
     if (item.source) return [item.source, item.target];
-    const edges = data.edges.filter((e) => e.source === key || e.target === key);
-    return edges.flatMap((e) => [e.key, e.source, e.target]).filter((other) => other !== key);
+    return edgesOf.get(key).filter((edge) => items.has(edge.key)).flatMap((edge) => [edge.key, other(edge, key)]);
   };
   const union = (boxes) => {
     const edge = (axis, size, sign) => Math.max(...boxes.map((box) => sign * box[axis] + box[size] / 2));
@@ -189,24 +103,46 @@
   const close = () => {
     if (opened === null) return;
     mark(opened, "is-open", false);
-    items.get(opened).group.setAttribute("aria-pressed", "false");
+    items.get(opened).face.setAttribute("aria-pressed", "false");
     near(opened).forEach((key) => mark(key, "is-near", false));
-    document.getElementById(`p-${opened}`).classList.remove("is-open");
+    panel.hidden = true;
     svg.classList.remove("has-open");
     opened = null;
+  };
+  const actionsOf = (item) => {
+    if (item.source !== undefined || item.key === centre || edgesOf.get(item.key).length === 0) return [];
+    return [tb.html("button", { type: "button", class: "wide", "data-do": "around" }, "Draw only its surroundings")];
   };
   const open = (key) => {
     const again = key === opened;
     close();
     if (again) return;
     opened = key;
+    const { item, face, box } = items.get(key);
     mark(key, "is-open", true);
-    items.get(key).group.setAttribute("aria-pressed", "true");
-    near(key).forEach((other) => mark(other, "is-near", true));
-    document.getElementById(`p-${key}`).classList.add("is-open");
+    face.setAttribute("aria-pressed", "true");
+    near(key).forEach((next) => mark(next, "is-near", true));
+    panel.replaceChildren(...tb.panel(item, titleOf(item), actionsOf(item)));
+    panel.dataset.of = key;
+    panel.hidden = false;
+    panel.scrollTop = 0;
     svg.classList.add("has-open");
-    const around = union([key, ...near(key)].map((other) => items.get(other).box));
-    reveal(around.width * look.k < svg.clientWidth - 380 ? around : items.get(key).box);
+    const around = union([key, ...near(key)].map((next) => items.get(next).box));
+    reveal(around.width * look.k < svg.clientWidth - 380 ? around : box);
+  };
+  const surround = (key) => {
+    centre = key;
+    redraw();
+    if (key === null) return;
+    open(key);
+    items.get(key).face.focus({ preventScroll: true });
+  };
+  // From the search box: a part that is not drawn is drawn with its neighbours.
+  const show = (key) => {
+    if (!items.has(key)) return surround(key);
+    if (opened !== key) open(key);
+    items.get(key).face.focus({ preventScroll: true });
+    svg.scrollIntoView({ block: "nearest" });
   };
   const keyOf = (target) => target.closest && target.closest("[data-key]")?.dataset.key;
 
@@ -240,7 +176,7 @@
   for (const [event, on] of [["pointerover", true], ["pointerout", false], ["focusin", true], ["focusout", false]]) {
     svg.addEventListener(event, ({ target }) => {
       const key = keyOf(target);
-      if (!key) return;
+      if (!key || !items.has(key)) return;
       const label = items.get(key).label;
       if (label) label.classList.toggle("is-near", on || (opened !== null && near(opened).includes(key)));
       if (event === "focusin" && target.matches(":focus-visible")) reveal(items.get(key).box);
@@ -251,35 +187,33 @@
     const step = 60;
     const key = keyOf(event.target);
     const actions = {
-      Escape: close,
-      "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), "0": () => fit(0.15),
+      Escape: () => { const key = opened; close(); if (panel.contains(event.target)) items.get(key)?.face.focus(); },
+      "+": () => zoom(1.25), "=": () => zoom(1.25), "-": () => zoom(0.8), "0": () => fit(LEAST),
       ArrowLeft: () => { look.x += step; apply(); }, ArrowRight: () => { look.x -= step; apply(); },
       ArrowUp: () => { look.y += step; apply(); }, ArrowDown: () => { look.y -= step; apply(); },
     };
-    if (key) actions.Enter = actions[" "] = () => open(key);
+    if (key) actions.Enter = actions[" "] = () => { open(key); if (!panel.hidden) panel.querySelector("button").focus({ preventScroll: true }); };
     if (!actions[event.key] || (!svg.contains(event.target) && event.key !== "Escape")) return;
     event.preventDefault();
     actions[event.key]();
   });
   frame.addEventListener("click", (event) => {
     const action = event.target.closest("button")?.dataset.do;
-    if (action === "close") { const key = opened; close(); items.get(key)?.group.focus(); }
-    if (action === "in") zoom(1.25);
-    if (action === "out") zoom(0.8);
-    if (action === "fit") fit(0.15);
+    const actions = {
+      close: () => { const key = opened; close(); items.get(key)?.face.focus({ preventScroll: true }); },
+      in: () => zoom(1.25), out: () => zoom(0.8), fit: () => fit(LEAST),
+      whole: () => surround(null), around: () => surround(opened),
+    };
+    if (action) actions[action]();
+  });
+  frame.addEventListener("change", (event) => {
+    if (event.target.name !== "paint") return;
+    paint = event.target.value;
+    colour();
   });
 
-  const graph = choose();
-  bounds = graph.graph();
-  frame.prepend(svg);
-  const [first, second] = bounds.rankdir === "LR" ? ["x", "y"] : ["y", "x"];
-  const reading = (a, b) => {
-    const [from, to] = [graph.node(a.source || a.key), graph.node(b.source || b.key)];
-    return from[first] - to[first] || from[second] - to[second];
-  };
-  [...data.nodes].sort(reading).forEach((node) => drawNode(graph, node));
-  [...data.edges].sort(reading).forEach((edge) => drawEdge(graph, edge));
-  fit(MIN_SCALE);
+  tb.find(show);
+  redraw();
   let width = frame.clientWidth;
   new ResizeObserver(() => { if (Math.abs(frame.clientWidth - width) > 1) { width = frame.clientWidth; fit(MIN_SCALE); } }).observe(frame);
 })();
