@@ -1,17 +1,17 @@
 """Spans in and graphs out: how fast, beside the floor that the parser sets.
 
-    python -m benchmarks.traces            # prints Markdown tables
+    python -m benchmarks.traces                  # prints Markdown tables; takes a quarter of an hour
+    python -m benchmarks.traces 100000           # at these sizes alone
 
 Ingest: spans per CPU second of one core, best of five interleaved rounds. "Parse only" is
 protobuf's own C parser with the stock classes, which no Python reader of OTLP can pass
-without skipping work. Graph: each size in a process of its own, so that its peak memory
-is its own.
+without skipping work. Import and analysis: each row in a process of its own, so that its peak memory
+is its own (trace_work.py has what is done, the peers' part too).
 """
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,10 +20,9 @@ from pathlib import Path
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from benchmarks.span_data import otlp_body, write_span_table
+from benchmarks.span_data import otlp_body, write_jaeger_json, write_span_table
+from benchmarks.trace_work import NAMES, measured
 from tests.servers.otlp import request_json
-from tracer_bullet.graph import EngineOptions, build_graph
-from tracer_bullet.model import System
 from tracer_bullet.traces.buffer import SpanBuffer
 from tracer_bullet.traces.otlp_json import decode_json
 from tracer_bullet.traces.otlp_protobuf import ProtobufDecoder
@@ -31,7 +30,10 @@ from tracer_bullet.traces.otlp_protobuf import ProtobufDecoder
 BODIES = 80
 SPANS_A_BODY = 512
 ROUNDS = 5
-SIZES = (100_000, 1_000_000)
+SIZES: tuple[int, ...] = (100_000, 1_000_000, 10_000_000)
+IMPORT_SIZES: tuple[int, ...] = (100_000, 1_000_000)
+# What is done at which size at most: the peers hold all spans as objects, or as whole columns.
+WORKS = {"analyse": 10_000_000, "graph": 10_000_000, "pandas": 10_000_000, "anchors": 1_000_000}
 LIMIT_MB = 512
 
 
@@ -73,36 +75,39 @@ def _buffered(bodies: list[bytes], decode: Callable[[bytes], object]) -> None:
     assert buffer.table().num_rows == BODIES * SPANS_A_BODY
 
 
-def graphs() -> None:
+def imports() -> None:
+    print("\n| Jaeger JSON to table | MB | spans/s | CPU s | peak MB |\n|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        for size in IMPORT_SIZES:
+            path = Path(folder) / f"{size}.json"
+            write_jaeger_json(path, size)
+            for work in ("orjson", "import"):
+                done = measured(work, path)
+                row = f"| {size:,} spans: {NAMES[work]} | {path.stat().st_size / 1e6:.0f} | {done.rate:,.0f} "
+                print(f"{row}| {done.cpu_s:.2f} | {done.peak_mb:.0f} |")
+
+
+def analyses() -> None:
     print(
-        "\n| graph of | memory limit | wall s | CPU s | peak MB | edges | operations |\n|---|---|---|---|---|---|---|"
+        "\n| analysis of | memory limit | wall s | spans/s | CPU s | peak MB | found |\n|---|---|---|---|---|---|---|"
     )
     with tempfile.TemporaryDirectory() as folder:
         for size in SIZES:
             path = Path(folder) / f"{size}.parquet"
             write_span_table(path, size)
-            for limit in (0, LIMIT_MB):
-                command = [sys.executable, "-m", "benchmarks.traces", str(path), str(limit)]
-                answer = subprocess.run(command, check=True, capture_output=True, text=True)
-                wall, cpu, peak, spans, edges, operations = json.loads(answer.stdout)
-                row = f"| {spans:,} spans | {f'{limit} MB' if limit else 'none'} | {wall:.2f} | {cpu:.2f} | {peak:.0f} "
-                print(f"{row}| {edges} | {operations} |")
-
-
-def one_graph(path: str, limit_mb: int) -> None:
-    options = EngineOptions(memory_limit_mb=limit_mb or None)
-    wall, cpu = time.perf_counter(), time.process_time()
-    graph = build_graph(path, System(), options=options)
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    # Not getrusage: across fork and exec its maximum is that of the parent.
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
-    print(json.dumps([wall, cpu, peak, graph.spans, len(graph.edges), len(graph.operations)]))
+            for work, most in WORKS.items():
+                for limit in (0, LIMIT_MB) if work == "analyse" else (0,):
+                    if size <= most:
+                        done = measured(work, path, limit)
+                        row = f"| {done.spans:,} spans: {NAMES[work]} | {f'{limit} MB' if limit else 'none'} "
+                        row += f"| {done.wall_s:.2f} | {done.rate:,.0f} | {done.cpu_s:.2f} | {done.peak_mb:.0f} "
+                        print(f"{row}| {done.found} |", flush=True)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 2:
-        one_graph(sys.argv[1], int(sys.argv[2]))
-    else:
-        ingest()
-        graphs()
+    chosen = [int(size) for size in sys.argv[1:]]
+    SIZES = tuple(chosen) or SIZES
+    IMPORT_SIZES = tuple(size for size in SIZES if size <= max(IMPORT_SIZES))
+    ingest()
+    imports()
+    analyses()

@@ -14,7 +14,8 @@ from tracer_bullet.conformance import Level, Outcome, Report, ServiceUnderTest, 
 from tracer_bullet.context.keys import PRIVATE_NAME, load_signing_key
 from tracer_bullet.errors import ExitCode
 from tracer_bullet.model.codec import encode
-from tracer_bullet.workspace.settings import check_url, find_workspace, load_settings
+from tracer_bullet.workspace.addresses import check_url
+from tracer_bullet.workspace.settings import find_workspace, load_settings
 
 _MARKS = {Outcome.HONOURED: "yes", Outcome.BROKEN: "NO", Outcome.NOT_CHECKED: "-"}
 

@@ -20,11 +20,19 @@ COMMANDS = {
     "sim": "Run a simulated system.",
     "guards": "Show how a service is guarded.",
     "keys": "Make the key pair that signs bullets.",
+    "import": "Import spans from files of any tracing system.",
+    "analyse": "Analyse spans: latency, critical paths, causes, objectives.",
     "graph": "Print a run's dependency graph.",
     "report": "Show a run's report again.",
+    "slo": "Judge the workspace's objectives by a run's spans.",
+    "drift": "Compare two runs: edges, latencies, errors.",
+    "history": "Show how the architecture changed over several runs.",
+    "catalog": "Compare the catalog of owners with what was observed.",
     "envoy": "Write an Envoy configuration that guards a service from outside.",
     "conformance": "Run the wire protocol against a service in any language.",
 }
+# Commands whose module cannot have their name.
+MODULES = {"import": "import_spans"}
 
 
 class LazyGroup(click.Group):
@@ -38,7 +46,7 @@ class LazyGroup(click.Group):
         """The command, or None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
-        command = importlib.import_module(f"tracer_bullet.cli.{cmd_name}").command
+        command = importlib.import_module(f"tracer_bullet.cli.{MODULES.get(cmd_name, cmd_name)}").command
         assert isinstance(command, click.Command)  # noqa: S101
         return command
 

@@ -39,6 +39,11 @@ class ProgressLine:
         else:
             self._write("")
 
+    def end(self) -> None:
+        """Leave the line empty for what comes after."""
+        if self._shows:
+            self._write("")
+
     def _write(self, text: str) -> None:
         click.echo(f"\r\x1b[2K{text}", nl=False, err=True)
 

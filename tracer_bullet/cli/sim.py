@@ -10,7 +10,12 @@ from typing import Literal
 
 import click
 
-from tracer_bullet.sim import Simulation, load_topology, shop_topology
+from tracer_bullet.model import Analysis, ServiceGraph
+from tracer_bullet.sim import Simulation, Topology, load_topology, shop_topology
+from tracer_bullet.sim.from_graph import Draft, draft_topology
+from tracer_bullet.workspace.runs import find_run, read_json, write_whole
+from tracer_bullet.workspace.settings import find_workspace
+from tracer_bullet.workspace.topology_file import topology_yaml
 
 
 def read_careless(pairs: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
@@ -40,8 +45,30 @@ def _wait_for_end() -> None:
     ended.wait()
 
 
+def draft_of_run(run: str) -> Draft:
+    """The topology of a run's graph, with the own times of its analysis where there is one."""
+    folder = find_run(find_workspace(Path.cwd()) or Path.cwd(), run)
+    analysis = folder.path / "analysis.json"
+    found = read_json(analysis, Analysis) if analysis.exists() else None
+    return draft_topology(read_json(folder.graph, ServiceGraph), found, name=f"of-{folder.run_id}")
+
+
+def _topology(path: Path | None, run: str | None) -> tuple[Topology, tuple[str, ...]]:
+    if path is not None and run is not None:
+        raise click.UsageError("give a TOPOLOGY or --from RUN, not both")
+    if run is not None:
+        draft = draft_of_run(run)
+        return draft.topology, draft.notes
+    return (load_topology(path) if path is not None else shop_topology()), ()
+
+
 @click.command("sim")
 @click.argument("topology", required=False, type=click.Path(path_type=Path))
+@click.option("--from", "run", metavar="RUN", help="Simulate the system that the traces of a run show.")
+@click.option(
+    "--topology", "out", type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the topology to a YAML file, to edit it, and run nothing.",
+)  # fmt: skip
 @click.option("--keys", help="Public keys for the guards: JWKS file, URL or JSON. Without: no service takes bullets.")
 @click.option("--otlp", default="http://127.0.0.1:4318/v1/traces", show_default=True, help="Where spans go.")
 @click.option("--data", type=click.Path(path_type=Path, file_okay=False), help="Folder for databases (default: new).")
@@ -51,6 +78,8 @@ def _wait_for_end() -> None:
 @click.option("--processes", is_flag=True, help="One process a service, instead of one for all.")
 def command(
     topology: Path | None,
+    run: str | None,
+    out: Path | None,
     keys: str | None,
     otlp: str,
     data: Path | None,
@@ -60,8 +89,14 @@ def command(
     *,
     processes: bool,
 ) -> None:
-    """Run a simulated system until Ctrl-C: the shop, or that of the file TOPOLOGY."""
-    system = load_topology(topology) if topology is not None else shop_topology()
+    """Run a simulated system until Ctrl-C: the shop, that of the file TOPOLOGY (ours or Spigo's), or that of a run."""
+    system, notes = _topology(topology, run)
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
+    if out is not None:
+        write_whole(out, topology_yaml(system, notes).encode())
+        click.echo(f"wrote {out}: {len(system.services)} services, entry {system.entry}")
+        return
     with tempfile.TemporaryDirectory(prefix="tracer-bullet-sim-") as scratch:
         simulation = Simulation(
             system,

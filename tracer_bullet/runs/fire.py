@@ -22,10 +22,11 @@ from tracer_bullet.model import (
     Severity,
     Span,
 )
+from tracer_bullet.runs.analyse import analyse_run
 from tracer_bullet.runs.flight import Flight, begin, send_all
 from tracer_bullet.runs.job import FireJob
 from tracer_bullet.runs.judge import judge_bullet, judge_run
-from tracer_bullet.runs.outputs import write_graph, write_outputs
+from tracer_bullet.runs.outputs import write_outputs
 from tracer_bullet.runs.settle import settle, step_span_ids, whole_trace
 from tracer_bullet.runs.sources import check_reachable, open_source
 from tracer_bullet.runs.store import write_shots, write_spans
@@ -108,10 +109,10 @@ async def _phases(run: _Run) -> AsyncIterator[RunEvent]:
     verdict = judge_run(run.folder.run_id, run.job.plan.name, bullets, planned=total, extra=run.extra)
     write_json(run.folder.verdict, verdict)
     # After the verdict: what cannot be drawn must not keep it from being written.
-    yield PhaseStarted(phase="report", detail="graph, page, JUnit")
-    await asyncio.to_thread(write_graph, run.folder, run.job.target.system)
+    yield PhaseStarted(phase="report", detail="analysis, page, JUnit")
+    await asyncio.to_thread(list, analyse_run(run.folder, run.job.context))
     _write_manifest(run, "finished")
-    await asyncio.to_thread(write_outputs, run.folder)
+    await asyncio.to_thread(write_outputs, run.folder, run.job.context.catalog)
     yield RunEnded(verdict=verdict, folder=run.folder.path)
 
 

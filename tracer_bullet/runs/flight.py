@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import platform
 import random
 import time
@@ -16,6 +15,7 @@ from tracer_bullet import __version__
 from tracer_bullet.context.token import mint
 from tracer_bullet.model import Context, RunManifest
 from tracer_bullet.runs.job import FireJob
+from tracer_bullet.runs.manifests import user_name
 from tracer_bullet.runs.sources import flag_headers
 from tracer_bullet.scenario import BulletResult, HeadersFor, RandomIds, send_bullet
 from tracer_bullet.workspace.runs import new_run_id
@@ -64,7 +64,7 @@ def begin(job: FireJob) -> Flight:
         concurrency=job.concurrency,
         started_ns=started_ns,
         token_id=token_id,
-        fired_by=_user(),
+        fired_by=user_name(),
         versions={"tracer-bullet": __version__, "python": platform.python_version()},
     )
     limits = httpx.Limits(max_connections=job.concurrency, max_keepalive_connections=job.concurrency)
@@ -103,10 +103,3 @@ async def send_all(flight: Flight, numbers: Sequence[int]) -> AsyncIterator[Bull
     finally:
         for task in under_way:
             task.cancel()
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user may have no name
-        return ""

@@ -11,18 +11,18 @@ from tracer_bullet.audit import AllowedWrite, AuditRules
 from tracer_bullet.context.keys import SigningKey, load_signing_key
 from tracer_bullet.errors import UsageError
 from tracer_bullet.model import RequestType, System
+from tracer_bullet.runs.analyse import Context, read_context
 from tracer_bullet.scenario import Plan, Scenario, load_scenario
 from tracer_bullet.scenario import plan as plan_scenario
+from tracer_bullet.workspace.addresses import check_url
 from tracer_bullet.workspace.load import Located
 from tracer_bullet.workspace.settings import (
     SETTINGS_FILE,
-    EmbeddedTracesSpec,
     Settings,
-    ZipkinTracesSpec,
-    check_url,
     find_workspace,
     load_settings,
 )
+from tracer_bullet.workspace.traces import TracesSpec
 
 TOKEN_LIFETIME_S = 3600
 
@@ -46,7 +46,8 @@ class FireJob:
     scenario: Located[Scenario]
     plan: Plan
     target: Target
-    traces: EmbeddedTracesSpec | ZipkinTracesSpec
+    context: Context
+    traces: TracesSpec
     key: SigningKey | None
     issuer: str
     bullets: int
@@ -120,6 +121,8 @@ def prepare_fire(
     scenario = load_scenario(scenario_file)
     workspace, settings = open_workspace(scenario_file.absolute().parent, environ)
     resolved = resolve_target(settings, scenario.value.target, target)
+    if system is not None:
+        resolved = replace(resolved, system=system)
     for wanted, option in ((control, "--control"), (unarmed, "--unarmed")):
         if wanted and resolved.production:
             raise UsageError(
@@ -135,7 +138,8 @@ def prepare_fire(
         workspace=workspace,
         scenario=scenario,
         plan=plan_scenario(scenario, base_url=resolved.url, overrides=variables),
-        target=resolved if system is None else replace(resolved, system=system),
+        target=resolved,
+        context=read_context(workspace, environ, system=resolved.system),
         traces=settings.value.traces,
         key=replace(key, kid=keys.kid) if key is not None and keys.kid else key,
         issuer=settings.value.issuer,

@@ -10,30 +10,42 @@ from tracer_bullet.context.carriers import HEADER, write_baggage, write_tracesta
 from tracer_bullet.errors import UnreachableError
 from tracer_bullet.model import Context
 from tracer_bullet.scenario import HeadersFor
-from tracer_bullet.traces import Receiver, TraceSource, ZipkinSource
-from tracer_bullet.workspace.settings import EmbeddedTracesSpec, ZipkinTracesSpec
+from tracer_bullet.traces import ClickHouseSource, JaegerSource, Receiver, TempoSource, TraceSource, ZipkinSource
+from tracer_bullet.workspace.traces import ClickHouseTracesSpec, EmbeddedTracesSpec, QueriedTracesSpec, TracesSpec
 
 _CONNECT_TIMEOUT_S = 5.0
 _NOBODYS_TRACE = f"{1:032x}"
 
 
-async def open_source(spec: EmbeddedTracesSpec | ZipkinTracesSpec) -> TraceSource:
-    """Start the embedded receiver, or a client of the Zipkin API that has answered once.
+async def open_source(spec: TracesSpec) -> TraceSource:
+    """Start the embedded receiver, or a client of a trace server that has answered once.
 
     Raises UnreachableError, so that nothing is sent whose traces could not be fetched.
     """
-    if isinstance(spec, ZipkinTracesSpec):
-        source = ZipkinSource(spec.url)
-        try:
-            await source.fetch([_NOBODYS_TRACE])
-        except BaseException:
-            await source.close()
-            raise
-        return source
-    host, port = spec.address
-    receiver = Receiver(host, port, grpc=spec.grpc_address)
-    receiver.start()
-    return receiver
+    if isinstance(spec, EmbeddedTracesSpec):
+        host, port = spec.address
+        receiver = Receiver(host, port, grpc=spec.grpc_address)
+        receiver.start()
+        return receiver
+    source = _client(spec)
+    try:
+        await source.fetch([_NOBODYS_TRACE])
+    except BaseException:
+        await source.close()
+        raise
+    return source
+
+
+def _client(spec: QueriedTracesSpec | ClickHouseTracesSpec) -> TraceSource:
+    if isinstance(spec, ClickHouseTracesSpec):
+        return ClickHouseSource(spec.url, spec.table, headers=spec.headers)
+    match spec.source:
+        case "zipkin":
+            return ZipkinSource(spec.url, headers=spec.headers)
+        case "jaeger":
+            return JaegerSource(spec.url, headers=spec.headers)
+        case "tempo":
+            return TempoSource(spec.url, headers=spec.headers)
 
 
 def flag_headers(context: Context | None) -> HeadersFor:

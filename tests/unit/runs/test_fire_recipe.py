@@ -77,7 +77,7 @@ def test_a_graph_that_cannot_be_built_does_not_take_the_verdict(
     def broken(*_: Any) -> None:
         raise RuntimeError("no graph")
 
-    monkeypatch.setitem(fire.__globals__, "write_graph", broken)
+    monkeypatch.setitem(fire.__globals__, "analyse_run", broken)
     with pytest.raises(RuntimeError, match="no graph"):
         run(tiny_job(workspace, bullets=1), Source())
     folder = folder_of(workspace)

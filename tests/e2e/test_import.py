@@ -1,0 +1,161 @@
+"""Claim: `tracer-bullet import` reads what people have, says what was lost, and never leaves a mess."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import run_cli
+from tracer_bullet.model import RunManifest
+from tracer_bullet.runs.store import read_spans
+from tracer_bullet.traces.table import read_table
+from tracer_bullet.workspace.runs import RunFolder, latest_run, read_json
+
+GOLDEN = Path(__file__).parents[1] / "unit" / "traces" / "golden"
+
+
+def last_run(workspace: Path) -> RunFolder:
+    folder = latest_run(workspace)
+    assert folder is not None
+    return folder
+
+
+def test_files_of_any_format_with_their_losses(tmp_path: Path) -> None:
+    shutil.copy(GOLDEN / "tempo" / "v2.json", tmp_path / "tempo.json")
+    (tmp_path / "lines.jsonl.gz").write_bytes(gzip.compress((GOLDEN / "collector" / "collector.jsonl").read_bytes()))
+    (tmp_path / "notes.txt").write_text("hello \x1b[31mworld\n")
+    done = run_cli("import", "tempo.json", "lines.jsonl.gz", "notes.txt", cwd=tmp_path)
+    folder = last_run(tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        "tempo.json: Tempo, 7 spans of 3 traces\n"
+        "  lost             1  traces that Tempo gave in part (status PARTIAL): spans are missing,"
+        " as trace exceeds maximum size\n"
+        "  lost             1  attributes of links\n"
+        "  repaired        23  ids in base64 instead of hex, as AAqwAAAAAAAAAAAAAAAAAQ==\n"
+        "  repaired        10  kinds and status codes by name instead of number, as SPAN_KIND_INTERNAL\n"
+        "lines.jsonl.gz: OTLP JSON, 4 spans of 2 traces\n"
+        "  lost             3  attributes that the sender had dropped\n"
+        "  lost             1  documents of other signals: metrics\n"
+        "  lost             1  documents of other signals: logs\n"
+        "notes.txt: not recognised: text beginning with 'hello \\x1b[31mworld'\n"
+        f"run {folder.run_id}: 11 spans of 5 traces in .tracer-bullet/runs/{folder.run_id}\n"
+    )
+    assert len(read_spans(folder)) == 11
+    assert read_json(folder.manifest, RunManifest).state == "finished"
+    assert folder.graph.exists()
+    assert folder.analysis.exists()
+
+
+def test_a_folder_a_pattern_and_json(tmp_path: Path) -> None:
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    shutil.copy(GOLDEN / "otel" / "request.json", tmp_path / "in" / "b.json")
+    shutil.copy(GOLDEN / "otel" / "request.binpb", tmp_path / "in" / "deep" / "a.bin")
+    shutil.copy(GOLDEN / "otel" / "console.txt", tmp_path / "in" / ".hidden")
+    done = run_cli("import", "in", "in/*.json", "--json", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads(done.stdout)
+    assert [(Path(f["name"]).name, f["format"]) for f in report["files"]] == [
+        ("b.json", "OTLP JSON"),
+        ("a.bin", "OTLP protobuf"),
+    ]
+    assert (report["spans"], report["traces"]) == (14, 3)
+    assert Path(report["folder"]) == last_run(tmp_path).path.resolve()
+
+
+def test_standard_input(tmp_path: Path) -> None:
+    with (GOLDEN / "otel" / "console.txt").open("rb") as stream:
+        done = subprocess.run(
+            [sys.executable, "-m", "tracer_bullet", "import", "-"],
+            stdin=stream,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert "standard input: OpenTelemetry console exporter, 7 spans of 3 traces" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["page.html"], ["TB411", "page.html: not recognised: HTML or XML", "cure: export", "Jaeger (jaeger)"]),
+        (["logs.json"], ["TB414", "OTLP JSON without spans", "documents of other signals: logs"]),
+        (["missing.json"], ["TB412", "missing.json", "no such file"]),
+        (["empty"], ["TB412", "empty", "no file in this folder"]),
+        (["page.html", "--format", "jager"], ["TB413", "no format 'jager'", "otlp-json"]),
+    ],
+)
+def test_what_cannot_be_imported_exits_2_and_leaves_nothing(
+    tmp_path: Path, arguments: list[str], says: list[str]
+) -> None:
+    (tmp_path / "page.html").write_text("<html>log in</html>")
+    (tmp_path / "logs.json").write_text('{"resourceLogs": []}')
+    (tmp_path / "empty").mkdir()
+    done = run_cli("import", *arguments, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    for text in says:
+        assert text in done.stderr
+    assert not (tmp_path / ".tracer-bullet").exists()
+
+
+def small_spans(count: int) -> bytes:
+    """One line with many spans."""
+    spans = ",".join(
+        f'{{"traceId":"{n:032x}","spanId":"{n:016x}","startTimeUnixNano":5,"endTimeUnixNano":9}}'
+        for n in range(1, count + 1)
+    )
+    return f'{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{spans}]}}]}}]}}\n'.encode()
+
+
+@pytest.mark.parametrize(
+    ("sent", "state", "code"), [(signal.SIGTERM, "interrupted", 130), (signal.SIGKILL, "running", -9)]
+)
+def test_an_import_that_is_stopped_leaves_a_readable_run(tmp_path: Path, sent: int, state: str, code: int) -> None:
+    line, lines = small_spans(1000), 230
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tracer_bullet", "import", "-"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+    )
+    assert process.stdin is not None
+    assert process.stderr is not None
+    try:
+        process.stdin.write(line * lines)
+        process.stdin.flush()
+        wait_for(lambda: any(tmp_path.rglob("part-0001.parquet")), process)
+        os.kill(process.pid, sent)
+        told = process.stderr.read().decode()
+        assert process.wait(60) == code
+    finally:
+        process.kill()
+        process.stdin.close()
+        process.stderr.close()
+    folder = last_run(tmp_path)
+    assert read_json(folder.manifest, RunManifest).state == state
+    rows = read_table(folder.spans).num_rows
+    assert 200_000 <= rows <= 1000 * lines
+    if sent == signal.SIGTERM:
+        assert f"what was read until then is in .tracer-bullet/runs/{folder.run_id}" in told
+        assert "interrupted" in told
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], timeout_s: float = 120) -> None:
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert process.poll() is None, "it ended by itself"
+        assert time.monotonic() < end
+        time.sleep(0.05)

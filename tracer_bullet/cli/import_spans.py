@@ -1,0 +1,174 @@
+"""`tracer-bullet import` (a module cannot be called `import`)."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+from tracer_bullet.cli.render import say
+from tracer_bullet.errors import UsageError
+from tracer_bullet.model import PhaseStarted, Progress, RunStarted
+from tracer_bullet.model.codec import encode
+from tracer_bullet.model.imported import ImportedFile, ImportReport
+from tracer_bullet.runs.analyse import read_context
+from tracer_bullet.runs.importing import ImportEnded, ImportEvent, Input, import_spans
+from tracer_bullet.workspace.settings import find_workspace
+
+
+@click.command("import")
+@click.argument("inputs", metavar="FILE…", nargs=-1, required=True)
+@click.option("--format", "forced", metavar="FORMAT", help="Take every file for this format (docs/import.md).")
+@click.option("--json", "as_json", is_flag=True, help="Print the result for machines.")
+def command(inputs: tuple[str, ...], *, forced: str | None, as_json: bool) -> None:
+    """Import spans from FILE… into a new run: files, folders, patterns, or `-` for standard input.
+
+    The format is recognised from the content, plain or compressed. What was lost or repaired is told for each file.
+    """
+    workspace = find_workspace(Path.cwd()) or Path.cwd()
+    context = read_context(workspace, os.environ)
+    ended = _follow(import_spans(workspace, gather(inputs), forced=forced, context=context), quiet=as_json)
+    say(_as_json(ended) if as_json else _as_text(ended))
+
+
+def gather(names: tuple[str, ...]) -> list[Input]:
+    """The inputs that the arguments mean: each file once, those of a folder or pattern by name.
+
+    Raises UsageError TB412 when there is no such file.
+    """
+    found: dict[str, Input] = {}
+    for name in names:
+        for source in _of(name):
+            found.setdefault(source.name, source)
+    return list(found.values())
+
+
+def _of(name: str) -> list[Input]:
+    if name == "-":
+        return [Input(name="standard input", open=_stdin)]
+    path = Path(name)
+    if path.is_dir():
+        # Hidden files are drafts and droppings of other programs.
+        files = sorted(p for p in path.rglob("*") if p.is_file() and not _is_hidden(p.relative_to(path)))
+        if not files:
+            raise UsageError("TB412", "no file in this folder", where=name, cure="give the files themselves")
+        return [_file(p) for p in files]
+    if path.exists():
+        return [_file(path)]
+    matches = sorted(Path(m) for m in glob.glob(name, recursive=True))  # noqa: PTH207  # patterns may be absolute
+    if not matches:
+        raise UsageError("TB412", "no such file", where=name, cure="see to the path; a pattern needs quotes or a match")
+    return [_file(p) for p in matches if p.is_file()]
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _file(path: Path) -> Input:
+    return Input(name=str(path), open=partial(_open, path), size=path.stat().st_size if path.is_file() else 0)
+
+
+def _open(path: Path) -> AbstractContextManager[BinaryIO]:
+    return path.open("rb", buffering=0)
+
+
+def _stdin() -> AbstractContextManager[BinaryIO]:
+    # Unbuffered: what a pipe has is read at once, not when a megabyte has come together.
+    return nullcontext(open(sys.stdin.fileno(), "rb", buffering=0, closefd=False))
+
+
+def _follow(events: Iterator[ImportEvent], *, quiet: bool) -> ImportEnded:
+    """Run the import, with one line of progress on a terminal; SIGTERM ends it as Ctrl-C does."""
+    shows = sys.stderr.isatty() and not quiet
+    folder: Path | None = None
+    name = ""
+    try:
+        with _terminated_as_interrupted():
+            for event in events:
+                if isinstance(event, RunStarted):
+                    folder = event.folder
+                elif isinstance(event, PhaseStarted):
+                    name = event.detail
+                elif isinstance(event, ImportEnded):
+                    _progress(shows, "")
+                    return event
+                if isinstance(event, Progress) and event.phase == "import":
+                    part = f"{100 * event.done // event.total} %" if event.total else f"{event.done >> 20} MiB"
+                    _progress(shows, f"{name}  {part}")
+                elif isinstance(event, PhaseStarted):
+                    _progress(shows, f"{event.phase} {event.detail}")
+    except BaseException:
+        _progress(shows, "")
+        if folder is not None:
+            click.echo(f"what was read until then is in {_here(folder)}", err=True)
+        raise
+    raise AssertionError("an import ends with ImportEnded, or raises")
+
+
+def _progress(shows: bool, text: str) -> None:
+    if shows:
+        click.echo(f"\r\x1b[2K{text}", nl=False, err=True)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _as_json(ended: ImportEnded) -> str:
+    report = {"run_id": ended.folder.name, "folder": str(ended.folder), **encode(ended.report)}
+    return json.dumps(report, indent=2, ensure_ascii=False).encode("utf-8", "replace").decode() + "\n"
+
+
+def _as_text(ended: ImportEnded) -> str:
+    rows = [row for file in ended.report.files for row in _rows(file)]
+    rows.append(_total(ended.report, ended.folder))
+    return "\n".join(rows) + "\n"
+
+
+def _rows(file: ImportedFile) -> Iterator[str]:
+    if not file.format:
+        yield f"{file.name}: {file.problem}"
+        return
+    yield f"{file.name}: {file.format}, {_count(file.spans, 'span')} of {_count(file.traces, 'trace')}"
+    for title, counts in (("lost", file.lost), ("repaired", file.repaired)):
+        for reason, count in counts.items():
+            example = next(iter(file.examples.get(reason, ())), "")
+            yield f"  {title:<8} {count:>9,}  {reason}" + (f", as {_plain(example)}" if example else "")
+
+
+def _plain(text: str) -> str:
+    """An example of foreign data: on one line, without what would steer a terminal."""
+    return "".join(ch if ch.isprintable() else " " for ch in text)
+
+
+def _total(report: ImportReport, folder: Path) -> str:
+    return f"run {folder.name}: {_count(report.spans, 'span')} of {_count(report.traces, 'trace')} in {_here(folder)}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _here(folder: Path) -> str:
+    try:
+        return str(folder.absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return str(folder)

@@ -1,0 +1,122 @@
+"""The recipe of an analysis: a run's spans to graph.json, analysis.json, slos.json and example traces."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import count
+from pathlib import Path
+from typing import Final, TypeVar
+from urllib.parse import urlsplit, urlunsplit
+
+from tracer_bullet.graph.analyse import STEPS, analyse, read_traces
+from tracer_bullet.graph.engines import EngineOptions
+from tracer_bullet.graph.engines.opening import open_engine
+from tracer_bullet.graph.slo import judge_objectives
+from tracer_bullet.model import Catalog, Objective, PhaseStarted, Progress, SloReport, System
+from tracer_bullet.runs.manifests import quiet_manifest
+from tracer_bullet.traces import write_table
+from tracer_bullet.workspace.catalog import load_catalog
+from tracer_bullet.workspace.runs import RunFolder, create_run, write_json
+from tracer_bullet.workspace.settings import find_workspace, load_settings
+from tracer_bullet.workspace.slos import load_objectives
+
+DUCKDB: Final = "duckdb"
+# What begins the address of an engine that has spans of its own.
+REMOTE: Final = "clickhouse://"
+T = TypeVar("T")
+AnalysisEvent = PhaseStarted | Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a workspace says of the system whose spans are analysed; all of it may be empty."""
+
+    system: System = field(default_factory=System)
+    catalog: Catalog = field(default_factory=Catalog)
+    objectives: tuple[Objective, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def read_context(start: Path, environ: Mapping[str, str], *, system: System | None = None) -> Context:
+    """The context that the workspace around `start` gives; empty where there is none.
+
+    Without a `system`, everything that any target declares to be outside is outside. Raises WorkspaceError.
+    """
+    workspace = find_workspace(start)
+    if workspace is None:
+        return Context(system=system or System())
+    if system is None:
+        targets = load_settings(workspace, environ).value.targets.values()
+        system = System(third_parties=tuple(sorted({glob for t in targets for glob in t.third_parties})))
+    asked = load_objectives(workspace, environ)
+    return Context(
+        system=system,
+        catalog=load_catalog(workspace),
+        objectives=asked.objectives,
+        notes=tuple(f"{n.file}:{n.line}: {n.message}" for n in asked.notes),
+    )
+
+
+@contextmanager
+def analysis_folder(workspace: Path, on: str, source: Path | None) -> Iterator[RunFolder]:
+    """The folder of a new run, for spans that are in none: those of Parquet files, or of an engine that has its own.
+
+    When the block ends, its manifest says whether the run was finished or interrupted.
+    """
+    manifest = quiet_manifest("analyse", str(source) if source is not None else _shown(on))
+    folder = create_run(workspace, manifest.run_id)
+    write_json(folder.manifest, manifest)
+    state = "interrupted"
+    try:
+        yield folder
+        state = "finished"
+    finally:
+        write_json(folder.manifest, replace(manifest, state=state, ended_ns=time.time_ns()))
+
+
+def analyse_run(
+    folder: RunFolder,
+    context: Context,
+    *,
+    on: str = DUCKDB,
+    source: Path | None = None,
+    options: EngineOptions | None = None,
+) -> Iterator[AnalysisEvent]:
+    """Analyse spans and write what they say into `folder`, yielding how far it has come.
+
+    The spans are those of the folder itself, of `source` (Parquet files), or of the engine that `on` names. Raises
+    UsageError (TB501 no span table, TB502, TB503, TB505) and UnreachableError (TB504, TB506).
+    """
+    engine = open_engine(on, source or (None if on.startswith(REMOTE) else folder.spans), options)
+    try:
+        steps = analyse(engine, context.system, catalog=context.catalog)
+        graph, found = yield from _told(steps)
+        write_json(folder.graph, graph)
+        write_json(folder.analysis, found, indent=None)
+        if context.objectives or context.notes:
+            verdicts = judge_objectives(engine, context.objectives)
+            write_json(folder.slos, SloReport(verdicts=verdicts, notes=context.notes))
+        write_table(read_traces(engine, {e.trace_id for e in found.examples}), folder.examples)
+    finally:
+        engine.close()
+
+
+def _told(steps: Generator[str, None, T]) -> Generator[AnalysisEvent, None, T]:
+    """The steps as events; what they return."""
+    for done in count():
+        try:
+            step = next(steps)
+        except StopIteration as ended:
+            return ended.value  # type: ignore[no-any-return]
+        yield PhaseStarted(phase="analyse", detail=step)
+        yield Progress(phase="analyse", done=done, total=len(STEPS))
+    raise AssertionError  # the steps end
+
+
+def _shown(on: str) -> str:
+    """An engine's address without its user and password."""
+    parts = urlsplit(on)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
