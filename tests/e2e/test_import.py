@@ -7,21 +7,33 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import run_cli
-from tracer_bullet.model import RunManifest
+from tests.servers.trace_apis import serve_tempo
+from tracer_bullet.model import RunManifest, Span, SpanKind
 from tracer_bullet.runs.store import read_spans
 from tracer_bullet.traces.table import read_table
 from tracer_bullet.workspace.runs import RunFolder, latest_run, read_json
 
 GOLDEN = Path(__file__).parents[1] / "unit" / "traces" / "golden"
+
+
+def a_trace() -> list[Span]:
+    root = Span(
+        trace_id="ab" * 16, span_id="1" * 16, parent_id=None, name="GET /", kind=SpanKind.SERVER, service="gateway",
+        start_ns=10**18, end_ns=10**18 + 5_000_000, resource={"service.name": "gateway"},
+    )  # fmt: skip
+    return [root, replace(root, span_id="2" * 16, parent_id=root.span_id, kind=SpanKind.CLIENT, name="GET")]
 
 
 def last_run(workspace: Path) -> RunFolder:
@@ -50,6 +62,7 @@ def test_files_of_any_format_with_their_losses(tmp_path: Path) -> None:
         "  lost             1  documents of other signals: logs\n"
         "notes.txt: not recognised: text beginning with 'hello \\x1b[31mworld'\n"
         f"run {folder.run_id}: 11 spans of 5 traces in .tracer-bullet/runs/{folder.run_id}\n"
+        f"page .tracer-bullet/runs/{folder.run_id}/report.html\n"
     )
     assert len(read_spans(folder)) == 11
     assert read_json(folder.manifest, RunManifest).state == "finished"
@@ -159,3 +172,48 @@ def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], ti
         assert process.poll() is None, "it ended by itself"
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_an_address_with_a_header(tmp_path: Path) -> None:
+    with serve_tempo() as tempo:
+        trace = a_trace()
+        tempo.deliver(trace)
+        url = f"{tempo.url}/api/v2/traces/{trace[0].trace_id}"
+        done = run_cli("import", url, "--header", "X-Scope-OrgID: shop", cwd=tmp_path)
+        refused = run_cli("import", url, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"{url}: Tempo, {len(trace)} spans of 1 trace\n" in done.stdout
+    assert {s.span_id for s in read_spans(last_run(tmp_path))} == {s.span_id for s in trace}
+    assert refused.returncode == 2
+    assert "it answered 401" in refused.stderr
+
+
+def test_an_answer_that_breaks_off_is_kept_as_far_as_it_came(tmp_path: Path) -> None:
+    whole = (GOLDEN / "collector" / "collector.jsonl").read_bytes()
+    head = f"HTTP/1.1 200 OK\r\ncontent-length: {len(whole)}\r\n\r\n".encode()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with server.accept()[0] as connection:
+                connection.recv(65_536)
+                connection.sendall(head + whole[: whole.index(b"\n") + 40])
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        done = run_cli("import", f"http://127.0.0.1:{server.getsockname()[1]}/", cwd=tmp_path)
+        thread.join()
+    assert done.returncode == 0, done.stderr
+    assert "reading broke off: the answer broke off" in done.stdout
+    assert len(read_spans(last_run(tmp_path))) == 2
+
+
+def test_nobody_there(tmp_path: Path) -> None:
+    done = run_cli("import", "http://127.0.0.1:1/api/traces", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "TB411" in done.stderr
+    assert "cannot be read: ConnectError" in done.stderr
+
+
+def test_a_header_that_is_none(tmp_path: Path) -> None:
+    done = run_cli("import", "x.json", "--header", "nonsense", cwd=tmp_path)
+    assert (done.returncode, "is not NAME:VALUE" in done.stderr) == (2, True)

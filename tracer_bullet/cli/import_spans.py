@@ -2,89 +2,55 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 import click
 
 from tracer_bullet.cli.render import say
-from tracer_bullet.errors import UsageError
 from tracer_bullet.model import PhaseStarted, Progress, RunStarted
 from tracer_bullet.model.codec import encode
 from tracer_bullet.model.imported import ImportedFile, ImportReport
 from tracer_bullet.runs.analyse import read_context
-from tracer_bullet.runs.importing import ImportEnded, ImportEvent, Input, import_spans
+from tracer_bullet.runs.importing import ImportEnded, ImportEvent, import_spans
+from tracer_bullet.runs.inputs import gather
+from tracer_bullet.runs.outputs import write_outputs
+from tracer_bullet.workspace.runs import RunFolder
 from tracer_bullet.workspace.settings import find_workspace
 
 
 @click.command("import")
-@click.argument("inputs", metavar="FILE…", nargs=-1, required=True)
+@click.argument("inputs", metavar="FILE|URL…", nargs=-1, required=True)
 @click.option("--format", "forced", metavar="FORMAT", help="Take every file for this format (docs/import.md).")
+@click.option("--header", "headers", multiple=True, metavar="NAME:VALUE", help="Send along with requests to a URL.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result for machines.")
-def command(inputs: tuple[str, ...], *, forced: str | None, as_json: bool) -> None:
-    """Import spans from FILE… into a new run: files, folders, patterns, or `-` for standard input.
+def command(inputs: tuple[str, ...], headers: tuple[str, ...], *, forced: str | None, as_json: bool) -> None:
+    """Import spans into a new run, and analyse them: of files, folders, patterns, URLs, or `-` for standard input.
 
     The format is recognised from the content, plain or compressed. What was lost or repaired is told for each file.
     """
     workspace = find_workspace(Path.cwd()) or Path.cwd()
     context = read_context(workspace, os.environ)
-    ended = _follow(import_spans(workspace, gather(inputs), forced=forced, context=context), quiet=as_json)
+    found = gather(inputs, read_headers(headers))
+    ended = _follow(import_spans(workspace, found, forced=forced, context=context), quiet=as_json)
+    write_outputs(RunFolder(path=ended.folder), context.catalog)
     say(_as_json(ended) if as_json else _as_text(ended))
 
 
-def gather(names: tuple[str, ...]) -> list[Input]:
-    """The inputs that the arguments mean: each file once, those of a folder or pattern by name.
-
-    Raises UsageError TB412 when there is no such file.
-    """
-    found: dict[str, Input] = {}
-    for name in names:
-        for source in _of(name):
-            found.setdefault(source.name, source)
-    return list(found.values())
-
-
-def _of(name: str) -> list[Input]:
-    if name == "-":
-        return [Input(name="standard input", open=_stdin)]
-    path = Path(name)
-    if path.is_dir():
-        # Hidden files are drafts and droppings of other programs.
-        files = sorted(p for p in path.rglob("*") if p.is_file() and not _is_hidden(p.relative_to(path)))
-        if not files:
-            raise UsageError("TB412", "no file in this folder", where=name, cure="give the files themselves")
-        return [_file(p) for p in files]
-    if path.exists():
-        return [_file(path)]
-    matches = sorted(Path(m) for m in glob.glob(name, recursive=True))  # noqa: PTH207  # patterns may be absolute
-    if not matches:
-        raise UsageError("TB412", "no such file", where=name, cure="see to the path; a pattern needs quotes or a match")
-    return [_file(p) for p in matches if p.is_file()]
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
-
-
-def _file(path: Path) -> Input:
-    return Input(name=str(path), open=partial(_open, path), size=path.stat().st_size if path.is_file() else 0)
-
-
-def _open(path: Path) -> AbstractContextManager[BinaryIO]:
-    return path.open("rb", buffering=0)
-
-
-def _stdin() -> AbstractContextManager[BinaryIO]:
-    # Unbuffered: what a pipe has is read at once, not when a megabyte has come together.
-    return nullcontext(open(sys.stdin.fileno(), "rb", buffering=0, closefd=False))
+def read_headers(pairs: tuple[str, ...]) -> dict[str, str]:
+    """`Name: value` pairs of `--header`."""
+    found = {}
+    for pair in pairs:
+        name, colon, value = pair.partition(":")
+        if not colon or not name.strip():
+            raise click.BadParameter(f"{pair!r} is not NAME:VALUE", param_hint="--header")
+        found[name.strip()] = value.strip()
+    return found
 
 
 def _follow(events: Iterator[ImportEvent], *, quiet: bool) -> ImportEnded:
@@ -140,12 +106,14 @@ def _as_json(ended: ImportEnded) -> str:
 def _as_text(ended: ImportEnded) -> str:
     rows = [row for file in ended.report.files for row in _rows(file)]
     rows.append(_total(ended.report, ended.folder))
+    rows.append(f"page {_here(RunFolder(path=ended.folder).report)}")
     return "\n".join(rows) + "\n"
 
 
 def _rows(file: ImportedFile) -> Iterator[str]:
-    if not file.format:
+    if file.problem:
         yield f"{file.name}: {file.problem}"
+    if not file.format:
         return
     yield f"{file.name}: {file.format}, {_count(file.spans, 'span')} of {_count(file.traces, 'trace')}"
     for title, counts in (("lost", file.lost), ("repaired", file.repaired)):

@@ -14,7 +14,7 @@ from tracer_bullet.report.timing_view import QUANTILES
 # Drawn at first. A layout of more takes a browser seconds, and nobody reads it.
 DRAWN_NODES = 80
 DRAWN_EDGES = 160
-# In the page at all, for search and for the surroundings of a part.
+# In the page with all their numbers, for search and for the surroundings of a part; further edges have few.
 MAX_NODES = 1000
 MAX_EDGES = 1000
 
@@ -40,9 +40,8 @@ def drawn_note(graph: GraphView) -> str:
         "neighbours."
     )
     if nodes > MAX_NODES or edges > MAX_EDGES:
-        said += (
-            f" The page holds {text.count(min(nodes, MAX_NODES))} parts and {text.count(min(edges, MAX_EDGES))} edges."
-        )
+        parts, full = text.count(min(nodes, MAX_NODES)), text.count(min(edges, MAX_EDGES))
+        said += f" The page holds {parts} parts, and all numbers of {full} edges."
     return said
 
 
@@ -50,13 +49,14 @@ def map_data(graph: GraphView, axis: Sequence[Tick]) -> dict[str, Any]:
     """JSON for the scripts. Nodes and edges are ordered, so that the first of them are the ones to draw."""
     nodes = ordered_nodes(graph)[:MAX_NODES]
     kept = {n.key for n in nodes}
-    edges = [e for e in ordered_edges(graph) if e.source in kept and e.target in kept][:MAX_EDGES]
+    edges = [e for e in ordered_edges(graph) if e.source in kept and e.target in kept]
     return {
         "drawn": [DRAWN_NODES, DRAWN_EDGES],
         "heads": QUANTILES,
         "axis": [[tick.at, tick.text] for tick in axis],
         "nodes": [_node(n) for n in nodes],
-        "edges": [_edge(e) for e in edges],
+        "edges": [_edge(e) for e in edges[:MAX_EDGES]],
+        "brief": [_brief(e) for e in edges[MAX_EDGES:]],
     }
 
 
@@ -101,6 +101,12 @@ def _edge(edge: EdgeView) -> dict[str, Any]:
         "evidence": [[e.rule, e.times, _refs(e.traces)] for e in edge.evidence],
         "examples": _refs(edge.examples),
     }
+
+
+def _brief(edge: EdgeView) -> list[str | int | bool]:
+    """What a line needs to be drawn: base.js makes an edge of it."""
+    steps = (edge.by_errors.step, edge.by_latency.step)
+    return [edge.source, edge.target, edge.label, edge.label_alert, edge.tone.value, *steps, edge.asynchronous]
 
 
 def _facts(facts: Sequence[Fact]) -> list[list[str]]:

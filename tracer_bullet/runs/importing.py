@@ -161,7 +161,7 @@ def _read_one(running: _Import, source: Input, stream: BinaryIO, forced: str | N
         if running.files is not None:
             running.files.flush()
             running.traces.merge(one.traces)
-        running.done.append(_told(source.name, reading, one))
+        running.done.append(_told(source.name, reading, one, broke=counted.broke))
 
 
 @dataclass
@@ -173,8 +173,11 @@ class _One:
     since_collected: int = 0
 
 
-def _told(name: str, reading: Reading, one: _One) -> ImportedFile:
+def _told(name: str, reading: Reading, one: _One, *, broke: str) -> ImportedFile:
     losses = reading.losses
+    problem = "" if reading.format else f"not recognised: {reading.looks_like}"
+    if broke:
+        problem = f"reading broke off: {broke}"
     return ImportedFile(
         name=name,
         format=reading.format,
@@ -183,19 +186,24 @@ def _told(name: str, reading: Reading, one: _One) -> ImportedFile:
         lost=dict(losses.lost.most_common()),
         repaired=dict(losses.repaired.most_common()),
         examples={reason: tuple(some) for reason, some in losses.examples.items() if some},
-        problem="" if reading.format else f"not recognised: {reading.looks_like}",
+        problem=problem,
     )
 
 
 class _Counted:
-    """A stream that knows how much was read of it."""
+    """A stream that knows how much was read of it, and ends where it broke off."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         self.read_bytes = 0
+        self.broke = ""
 
     def read(self, size: int, /) -> bytes:
-        chunk = self._stream.read(size)
+        try:
+            chunk = self._stream.read(size)
+        except OSError as error:  # a disk or a server: what came until then is kept
+            self.broke = error.strerror or str(error)
+            return b""
         self.read_bytes += len(chunk)
         return chunk
 

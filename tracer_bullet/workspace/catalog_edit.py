@@ -79,8 +79,6 @@ def _edit(text: str, root: yaml.MappingNode, refs: list[str]) -> str | None:
     key, value = spec
     if not isinstance(value, yaml.MappingNode):
         return _insert_block(lines, key.end_mark.line, _block(refs, key.start_mark.column + 2, end, key=True), end)
-    if value.start_mark.index < key.start_mark.index:
-        return None
     found = _entry(value, _LIST)
     if found is not None:
         return _extend(lines, found[0], found[1], refs, end)
@@ -91,9 +89,6 @@ def _edit(text: str, root: yaml.MappingNode, refs: list[str]) -> str | None:
 
 
 def _extend(lines: list[str], key: yaml.Node, value: yaml.Node, refs: list[str], end: str) -> str | None:
-    shared = lines[key.end_mark.line][key.end_mark.column :].lstrip(": \t")[:1] in ("&", "*")
-    if shared or value.start_mark.index < key.start_mark.index:
-        return None
     if isinstance(value, yaml.SequenceNode):
         if value.flow_style:
             return _in_flow(lines, value, ", ".join(refs))

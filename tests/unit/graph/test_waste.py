@@ -70,6 +70,14 @@ def test_calls_of_other_lengths_names_or_at_once_are_not_that() -> None:
     assert pattern.cost_ms == 0
 
 
+def test_messages_sent_one_by_one_are_repeated_but_nobody_waits_for_them() -> None:
+    queue = {"messaging__system": "kafka", "messaging__destination__name": "q"}
+    sends = [make_span(10 + i, 1, SpanKind.PRODUCER, "web", 5 * i, 5 * i + 5, **queue) for i in range(11)]
+    (pattern,) = found([make_span(1, None, SERVER, "web", 0, 60), *sends])
+    assert (pattern.waste, pattern.target, pattern.cost_ms) == (Waste.REPEATED, "queue:kafka/q", 50)
+    assert not found([make_span(1, None, SERVER, "web", 0, 60), *sends[:9]])
+
+
 def test_a_retry_costs_until_it_is_sent_again() -> None:
     (pattern,) = found(page([(5, 15), (20, 22), (22, 30)], failed="x.."), Waste.RETRY)
     assert (pattern.times, pattern.cost_ms) == (1, 15)

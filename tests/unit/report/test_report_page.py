@@ -21,7 +21,7 @@ VOID = {"meta", "link", "img", "br", "input", "hr"}
 WORDS = """
 html head meta link title style script body a nav div span main header h1 h2 h3 p code dl dt dd section article figure
 figcaption
-button dialog input label fieldset legend noscript aside ol h4
+button dialog input label fieldset legend noscript aside ol h4 br
 svg text path rect ul li strong details summary table caption thead tbody tr th td i b footer
 """
 TAGS = frozenset(WORDS.split())

@@ -65,6 +65,14 @@ def test_the_shop_comes_back_and_reads_well(file: Callable[[Any], Path]) -> None
     assert "columns: {sku: text, name: text, price_cents: integer}" in text
 
 
+@pytest.mark.parametrize("latency", [2.5, {"uniform": [1, 2]}, {"quantiles": [[0, 1], [0.5, 2], [1, 9]]}])
+def test_latencies_come_back(file: Callable[[Any], Path], latency: Any) -> None:
+    operation = {"http": "GET /", "latency_ms": latency, "error_rate": 0.5}
+    services = {"a": {"operations": {"get": operation}}}
+    topology = Topology.model_validate({"version": 1, "name": "x", "entry": "a", "services": services})
+    assert load_topology(file(topology_yaml(topology))) == topology
+
+
 def test_spigo_is_read(file: Callable[[Any], Path]) -> None:
     topology = load_topology(file(SPIGO))
     assert (topology.name, topology.entry) == ("tiny", "www")

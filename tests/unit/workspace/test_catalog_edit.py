@@ -49,6 +49,8 @@ def edit(text: str) -> str:
          "  definition: |\n    dependsOn:\n      - no\n")),
         ("spec: {owner: x}\n", "spec: {owner: x, dependsOn: [component:pay, resource:data/orders]}\n"),
         ("spec: {}\n", "spec: {dependsOn: [component:pay, resource:data/orders]}\n"),
+        ("spec:\n  dependsOn:\n    - >-\n      a\n  owner: x\n",
+         "spec:\n  dependsOn:\n    - >-\n      a\n    - component:pay\n    - resource:data/orders\n  owner: x\n"),
         ("spec:\n", "spec:\n  dependsOn:\n    - component:pay\n    - resource:data/orders\n"),
         ("", "spec:\n  dependsOn:\n    - component:pay\n    - resource:data/orders\n"),
     ],

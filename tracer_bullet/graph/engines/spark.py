@@ -145,7 +145,7 @@ def _session(master: str, options: EngineOptions) -> tuple[Any, bool]:
     if master.startswith("local"):
         settings |= {"spark.driver.bindAddress": "127.0.0.1", "spark.driver.host": "127.0.0.1"}
         # 200 by default, which is for clusters: here each part costs more than its rows.
-        settings |= {"spark.sql.shuffle.partitions": "8"}
+        settings |= {"spark.sql.shuffle.partitions": "4"}
     if options.memory_limit_mb is not None:
         settings |= {"spark.driver.memory": f"{options.memory_limit_mb}m"}
     for key, value in settings.items():

@@ -23,7 +23,7 @@ def fold(parents: Ints, *folds: tuple[npt.NDArray[Any], Combine]) -> Ints:
 
     `parents` are indices, NOBODY at the top. Each of `folds` is an array of values and an
     associative, idempotent function of two arrays (np.maximum, np.logical_or). The top of a span whose
-    ancestors go round in a circle is NOBODY, and its values mean nothing. Pointer doubling:
+    ancestors go round in a circle is one of them, and its values mean nothing. Pointer doubling:
     log2(depth) passes over the spans that are not there yet.
     """
     jump = np.where(parents == NOBODY, np.arange(len(parents)), parents)
@@ -37,7 +37,6 @@ def fold(parents: Ints, *folds: tuple[npt.NDArray[Any], Combine]) -> Ints:
         further = jump[ahead]
         jump[active] = further
         active = active[further != ahead]
-    jump[parents[jump] != NOBODY] = NOBODY
     return jump
 
 

@@ -73,7 +73,7 @@ def _cut(spans: PathSpans, roots: Ints, detached: Bools) -> Tree:
     top = fold(parents, (start, np.maximum), (end, np.minimum))
     chosen = np.zeros(len(parents), dtype=np.bool_)
     chosen[roots] = True
-    alive = chosen[top] & (top != NOBODY) & (end > start)
+    alive = chosen[top] & (end > start)
     number = positions(alive)
     rows = np.flatnonzero(alive)
     # A span that is not empty has no empty ancestor, so that every parent is in here.

@@ -304,7 +304,7 @@ SELECT
     symptom, trace_hi, trace_lo, leaf, weight, error_type, substr(error_message, 1, 1000) AS error_message, caller,
     coalesce(asked, caller) AS service, coalesce(asked_name, name) AS operation, asked IS NOT NULL AS peer, system
 FROM seen
-"""  # noqa: S608
+"""
 
 ALL_BLAMED: Final = "SELECT * FROM blamed"
 

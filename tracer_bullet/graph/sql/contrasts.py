@@ -59,20 +59,20 @@ JOIN looked AS l ON s.trace_hi = l.trace_hi AND s.trace_lo = l.trace_lo
 
 # Which values a trace has, each once: a service, a key and a value. Feature flags are kept whole, to be taken apart.
 HELD: Final = f"""
-SELECT DISTINCT s.trace_no, s.stratum, s.bad, s.service, v.key, v.value
+SELECT DISTINCT
+    s.trace_no, s.stratum, s.bad, s.service, v.key,
+    CASE WHEN v.key = 'tb.flags' THEN v.value ELSE substr(v.value, 1, {{longest}}) END AS value
 FROM (
-    SELECT
-        trace_hi, trace_lo, span_id, key,
-        CASE WHEN key = 'tb.flags' THEN value ELSE substr(value, 1, {{longest}}) END AS value
+    SELECT trace_hi, trace_lo, span_id, key, value
     FROM source_attribute
     WHERE (key = 'tb.flags' OR NOT {_TELLING}) AND value <> ''
     UNION ALL
-    SELECT trace_hi, trace_lo, span_id, key, substr(value, 1, {{longest}}) AS value
+    SELECT trace_hi, trace_lo, span_id, key, value
     FROM source_resource
     WHERE NOT {_TELLING} AND key <> 'service.name' AND value <> ''
 ) AS v
 JOIN looked_span AS s ON v.trace_hi = s.trace_hi AND v.trace_lo = s.trace_lo AND v.span_id = s.span_id
-"""  # noqa: S608
+"""
 
 # Feature flags as `key=variant,key=variant`; `flag_part` has each of the variants of each such text.
 FLAG_TEXTS: Final = "SELECT DISTINCT value FROM held WHERE key = 'tb.flags' ORDER BY value"
@@ -93,7 +93,7 @@ SELECT
 FROM ({_TAKEN_APART}) AS h
 GROUP BY service, key, value
 HAVING count(*) >= {{support}} AND count(*) < {{traces}}
-"""  # noqa: S608
+"""
 
 COUNTS: Final = f"""
 SELECT v.value_no, h.stratum, sum(h.bad) AS bad, sum(1 - h.bad) AS good
@@ -102,7 +102,7 @@ JOIN held_value AS v ON h.service = v.service AND h.key = v.key AND h.value = v.
 WHERE v.bad >= {{support}}
 GROUP BY v.value_no, h.stratum
 ORDER BY v.value_no, h.stratum
-"""  # noqa: S608
+"""
 
 STRATA: Final = "SELECT stratum, sum(bad) AS bad, sum(1 - bad) AS good FROM looked GROUP BY stratum ORDER BY stratum"
 

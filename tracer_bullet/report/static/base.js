@@ -40,5 +40,15 @@ const tb = (() => {
     if (link) setTimeout(() => show(link.getAttribute("href").slice(1)));
   });
   show(location.hash.slice(1));
-  return { svg, html, data: JSON.parse(document.getElementById("tb-map").textContent) };
+
+  // Of the least busy edges of a large system the page knows only what is drawn.
+  const data = JSON.parse(document.getElementById("tb-map").textContent);
+  const names = new Map(data.nodes.map((node) => [node.key, node.name]));
+  data.brief.forEach(([source, target, label, alert, tone, errors, latency, later], i) => data.edges.push({
+    key: `b${i}`, source, target, label, alert, tone, later, brief: true, writes: "",
+    aria: `${names.get(source)} to ${names.get(target)}: ${label}${alert ? `, ${alert}` : ""}`,
+    errors: [errors, ""], latency: [latency, ""],
+    facts: [["Calls", label]], quantiles: [], histogram: null, findings: [], evidence: [], examples: [],
+  }));
+  return { svg, html, data };
 })();

@@ -24,10 +24,11 @@ tb.panel = (() => {
       html("h3", {}, title),
       ...actions,
       facts(item.facts),
-      isEdge ? quantiles(item.quantiles) : null,
+      isEdge && !item.brief ? quantiles(item.quantiles) : null,
+      item.brief ? html("p", { class: "muted small" }, "The page of a large system has all numbers of the failing and the busiest edges only.") : null,
       item.histogram ? html("div", { class: "chart" }, tb.chart(...item.histogram)) : null,
       item.findings.length ? block("Findings", html("ul", {}, ...item.findings.map((said) => html("li", {}, said)))) : null,
-      isEdge ? block("Why it is believed", evidence(item.evidence)) : null,
+      isEdge && !item.brief ? block("Why it is believed", evidence(item.evidence)) : null,
       isEdge && item.examples.length ? block("Seen in ", ...item.examples.flatMap((t) => [trace(t), " "])) : null,
     ].filter((child) => child !== null);
   };

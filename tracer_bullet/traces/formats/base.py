@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 from tracer_bullet.traces.columns import SpanColumns
 
 _EXAMPLES: Final = 3
+_EXAMPLE_LENGTH: Final = 120
 
 
 @dataclass(slots=True)
@@ -43,8 +44,13 @@ class Losses:
 
     def _keep(self, reason: str, example: object) -> None:
         kept = self.examples.setdefault(reason, [])
-        text = str(example)[:120]
-        if text and len(kept) < _EXAMPLES and text not in kept:
+        if len(kept) >= _EXAMPLES:
+            return
+        try:
+            text = str(example)[:_EXAMPLE_LENGTH]
+        except (RecursionError, ValueError):  # nested too deep, or a number of too many digits
+            return
+        if text and text not in kept:
             kept.append(text)
 
 

@@ -148,16 +148,19 @@ def _utf8(pairs: Mapping[str, str]) -> dict[str, str]:
 def pack(value: Any) -> bytes:
     """A JSON value as bytes that `unpack` reads. Raises UnusableError when it cannot be written."""
     try:
-        return orjson.dumps(value)
+        packed = orjson.dumps(value)
+        if b"null" not in packed:  # which it also writes for NaN and infinities
+            return packed
     except TypeError:  # lone surrogates, integers beyond 64 bits, more than 254 levels
-        try:
-            return _ODD + json.dumps(value).encode()
-        except (TypeError, ValueError, RecursionError):
-            raise UnusableError(NO_JSON_VALUE) from None
+        pass
+    try:
+        return _ODD + json.dumps(value).encode()
+    except (TypeError, ValueError, RecursionError):
+        raise UnusableError(NO_JSON_VALUE) from None
 
 
 def unpack(packed: bytes) -> Any:
-    """The value that `pack` was given; NaN and infinities have become null."""
+    """The value that `pack` was given."""
     return json.loads(packed[1:]) if packed.startswith(_ODD) else orjson.loads(packed)
 
 

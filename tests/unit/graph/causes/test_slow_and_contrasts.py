@@ -81,6 +81,12 @@ def test_the_usual_counts_traces_that_do_without_as_zero() -> None:
     assert analyse(many(*good, page(100, 1600, 1495))).blamed == [("slow", "db/orders", "Y", 1)]
 
 
+def test_what_fails_quickly_does_not_make_the_others_slow() -> None:
+    failing = many(*(trace(n, server("s", "/", 0, 1).fails("500")) for n in range(1, 101)))
+    good = many(*(trace(n, server("s", "/", 0, 20)) for n in range(200, 240)))
+    assert analyse(failing + good).blamed == [("error", "s", "/", 100)]
+
+
 def test_less_than_a_millisecond_is_nothing_to_speak_of() -> None:
     def quick(number: int, length: float) -> list[Span]:
         return trace(number, server("s", "/", 0, length))

@@ -145,6 +145,16 @@ def test_an_edge_that_would_hardly_be_missed_went_and_a_rare_one_may_be_chance()
     assert came.regressed == ()
 
 
+def test_the_more_edges_are_looked_at_the_more_a_missing_one_must_prove() -> None:
+    """Five of 1,000 traces: 3 % by chance if it is the only edge, and nothing strange among ten."""
+    for others, change in ((0, Change.WENT), (9, Change.UNKNOWN)):
+        kept = {("service:a", f"service:{i}"): (900, 900) for i in range(others)}
+        before = edges("before", {("service:a", "service:gone"): (5, 5), **kept}, traces=1_000)
+        (edge,) = compare(before, edges("after", kept, traces=1_000)).edges
+        assert edge.change is change
+        assert edge.p_value == pytest.approx(0.5**5 * (others + 1), rel=0.02)
+
+
 def test_many_calls_in_one_trace_are_one_witness() -> None:
     """600 calls in a single trace of 1,000 prove nothing when they are gone."""
     before = edges("before", {("service:a", "service:b"): (600, 1)}, traces=1_000)

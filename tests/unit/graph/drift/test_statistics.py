@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import product
 
 import numpy as np
@@ -12,6 +13,9 @@ from hypothesis import strategies as st
 
 from tests.unit.graph.drift.samples import distribution
 from tracer_bullet.graph.drift.statistics import (
+    Floats,
+    _levels,
+    _ranks,
     benjamini_hochberg,
     cliffs_delta,
     enough_for,
@@ -162,3 +166,25 @@ def test_equal_samples_show_nothing() -> None:
     same = Distribution.of([5_000_000] * 50)
     shift = shift_of(0.5, same, same, before_calls=50, after_calls=50)
     assert (shift.low_ms, shift.high_ms, shift.p_value) == (pytest.approx(0, abs=1e-3), pytest.approx(0, abs=1e-3), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("quantile", "calls", "cdf"),
+    [
+        (0.5, 3, lambda x: 3 * x**2 - 2 * x**3),  # Beta(2, 2)
+        (0.5, 5, lambda x: 10 * x**3 - 15 * x**4 + 6 * x**5),  # Beta(3, 3)
+        (0.25, 5, lambda x: 1 - (1 - x) ** 5 - 5 * x * (1 - x) ** 4),  # Beta(2, 4)
+    ],
+)
+def test_ranks_follow_the_beta_distribution(quantile: float, calls: float, cdf: Callable[[Floats], Floats]) -> None:
+    """Where its distribution function is a polynomial."""
+    assert cdf(_ranks(quantile, float(calls))) == pytest.approx(_levels(), abs=1e-4)
+
+
+def test_a_tail_that_grew_is_seen_where_it_is() -> None:
+    """3 % of the calls take 100 ms instead of 10: p95 stays, p99 is ten times what it was."""
+    old = distribution(np.full(5_000, 10.0))
+    new = distribution(np.where(np.arange(5_000) % 100 < 3, 100.0, 10.0))
+    p95, p99 = (shift_of(q, old, new, before_calls=5_000, after_calls=5_000) for q in (0.95, 0.99))
+    assert (p95.low_ms, p95.high_ms) == pytest.approx((0, 0), abs=0.3)
+    assert (p99.low_ms, p99.high_ms) == pytest.approx((90, 90), rel=0.03)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.servers.diagram_tools import ToolUnavailableError, backstage, d2, structurizr
@@ -23,6 +23,8 @@ FRAME = Frame(name="shop", seconds=10.0)
 HOSTILE = ServiceGraph(
     nodes=tuple(node(NodeKind.SERVICE, n) for n in sorted(NAMES)), edges=(), operations=(), traces=0, spans=0
 )
+# Each example starts a program: a failing one is shown as it is.
+few = settings(deadline=None, phases=[Phase.generate])
 many = st.lists(graphs(), min_size=15, max_size=15)
 
 
@@ -52,7 +54,7 @@ def test_d2_of_the_shop_and_of_hostile_names() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=2, deadline=None)
+@settings(few, max_examples=2)
 @given(some=many)
 def test_d2_takes_any_graph(some: list[ServiceGraph]) -> None:
     cases = [*levelled(some), (large(50), Level.SERVICES), (large(500), Level.SERVICES)]
@@ -93,7 +95,7 @@ def test_structurizr_takes_hostile_names(monkeypatch: pytest.MonkeyPatch) -> Non
     assert {line(n) for n in plain} <= shown
 
 
-@settings(max_examples=2, deadline=None)
+@settings(few, max_examples=2)
 @given(some=many)
 def test_structurizr_takes_any_graph(some: list[ServiceGraph]) -> None:
     cases = levelled(some)
@@ -128,7 +130,7 @@ def test_what_is_written_for_backstage_is_a_catalog(tmp_path: Path) -> None:
     assert len(catalog.entities) == 7
 
 
-@settings(max_examples=3, deadline=None)
+@settings(few, max_examples=3)
 @given(some=many)
 def test_backstage_takes_any_graph(some: list[ServiceGraph]) -> None:
     made = [entities(g) for g in [*some, HOSTILE]]

@@ -130,6 +130,20 @@ def test_readers_take_any_json(found: list[Any], key: str) -> None:
     read(FORMATS[key], *found)
 
 
+@pytest.mark.parametrize(("key", "name"), [(k, names[0]) for k, names in FILES.items() if k != "otlp-protobuf"])
+def test_each_place_may_be_nested_deep_or_a_huge_number(key: str, name: str) -> None:
+    deep_list: Any = 1
+    deep: Any = {}
+    for _ in range(900):  # as deep as the parser lets through
+        deep_list, deep = [deep_list], {"a": deep}
+    tree = trees(name)
+    for number, (holder, place) in enumerate(list(places(tree))):
+        before = holder[place]
+        holder[place] = (deep_list, deep, 10**4000, "9" * 5000, 1e308)[number % 5]
+        read(FORMATS[key], *tree)
+        holder[place] = before
+
+
 def test_losses_merge_and_bound_their_examples() -> None:
     one, other = Losses(), Losses()
     one.lose("a", "x" * 500, 2)

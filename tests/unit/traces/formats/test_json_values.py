@@ -75,7 +75,7 @@ def test_a_document_comes_whole_or_in_groups_of_its_shape(document: Any, indent:
     assert joined(found) == document
 
 
-@pytest.mark.parametrize("path", sorted(PATHS))
+@pytest.mark.parametrize("path", sorted({*PATHS, ("result", "resourceSpans"), ("data",), ("trace", "batches")}))
 @pytest.mark.parametrize("before", ["", '"a": {"b": {}, "c": []}, "d": [[]], '])
 def test_arrays_with_elements_for_themselves_are_cut(path: tuple[str, ...], before: str) -> None:
     opening = "".join(f'{{{before if n == 0 else ""}"{key}": ' for n, key in enumerate(path))

@@ -140,12 +140,9 @@ def test_times_and_units_that_leave_nothing_to_guess(line: dict[str, Any], start
 )  # fmt: skip
 def test_the_size_of_a_number_tells_its_unit(number: float, ns: int | None) -> None:
     spans, _ = read(LOGS, {**BASE, "start": number, "duration_ns": 1})
-    assert [s.start_ns for s in spans] == ([] if ns is None else [ns])
-    assert logs_fields.time_of({"ts": 99_999_999_999_999}, logs_fields.MOMENT_UNITS) == (
-        "ts",
-        99_999_999_999_999 * 10**6,
-        True,
-    )
+    assert [s.start_ns for s in spans] == ([] if ns is None else [ns])  # none: beyond the year 2262
+    found = logs_fields.time_of({"ts": 10**14 - 1}, logs_fields.MOMENT_UNITS)
+    assert found == ("ts", (10**14 - 1) * 10**6, True)
 
 
 @pytest.mark.parametrize(

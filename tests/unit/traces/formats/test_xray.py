@@ -269,9 +269,9 @@ def test_nothing_is_too_odd(value: Any) -> None:
 
 @given(mutated(golden("xray/daemon.txt")))
 def test_a_document_in_a_string_reads_as_it_does_outside(documents: list[Any]) -> None:
-    bodies = [d for d in documents if isinstance(d, dict) and d != HEADER]
+    bodies = [d for d in documents if isinstance(d, dict) and "id" in d and "start_time" in d]
     inside, _ = read(XRAY, {"TraceSegmentDocuments": [json.dumps(d) for d in bodies]})
-    outside, _ = read(XRAY, [d for d in bodies if "id" in d and "start_time" in d])
+    outside, _ = read(XRAY, bodies)
     assert ordered(inside) == ordered(outside)
 
 
