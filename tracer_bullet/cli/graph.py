@@ -7,9 +7,11 @@ from pathlib import Path
 
 import click
 
+from tracer_bullet.graph.profiles import PROFILES, UNION
 from tracer_bullet.model import Analysis, Catalog, RunManifest, ServiceGraph
 from tracer_bullet.model.codec import encode
 from tracer_bullet.report.diagrams import FORMATS, Frame, Level, draw
+from tracer_bullet.runs.analyse import read_profile
 from tracer_bullet.workspace.catalog import load_catalog
 from tracer_bullet.workspace.runs import RunFolder, find_run, read_json, write_whole
 from tracer_bullet.workspace.settings import find_workspace
@@ -26,13 +28,17 @@ from tracer_bullet.workspace.settings import find_workspace
     "--counts", type=click.Choice(["on", "off"]), default="on", show_default=True,
     help="Without numbers, only a change of the architecture changes the diagram.",
 )  # fmt: skip
+@click.option(
+    "--profile", type=click.Choice(PROFILES), default=UNION, show_default=True,
+    help="Which edges: ours, or those that Jaeger, Tempo or Zipkin would show.",
+)  # fmt: skip
 @click.option("--full", is_flag=True, help="Fold nothing and leave nothing out, however large.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file.")
-def command(run: str, form: str, level: str, counts: str, out: Path | None, *, full: bool) -> None:
+def command(run: str, form: str, level: str, counts: str, profile: str, out: Path | None, *, full: bool) -> None:
     """Draw the dependency graph of RUN (an id, the start of one, a folder, or `latest`)."""
     workspace = find_workspace(Path.cwd()) or Path.cwd()
     folder = find_run(workspace, run)
-    graph = read_json(folder.graph, ServiceGraph)
+    graph = read_json(folder.graph, ServiceGraph) if profile == UNION else read_profile(folder, profile)
     if form == "json":
         text = json.dumps(encode(graph), indent=2) + "\n"
     else:

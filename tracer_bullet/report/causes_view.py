@@ -35,7 +35,11 @@ def _cause(c: Cause, catalog: Catalog | None, keys: Mapping[str, str]) -> CauseR
     symptom, tone, whole = _SYMPTOMS[c.symptom]
     word = f"{text.line(c.caller)}, its caller" if c.caller else "its caller"
     blame = f"blamed by {word}: it left no span of its own, or a clean one" if c.peer else "blamed by its own span"
-    nameless = f"{text.line(c.operation)} takes the time" if c.symptom is Symptom.SLOW else "error without words"
+    nameless = (
+        f"{text.line(c.operation)} takes the time"
+        if c.symptom is Symptom.SLOW
+        else f"{text.line(c.operation or c.service)} failed"
+    )
     return CauseRow(
         symptom=symptom,
         tone=tone,

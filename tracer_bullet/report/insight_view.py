@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tracer_bullet.model.analysis import Analysis
+from tracer_bullet.model.analysis import Analysis, Symptom
 from tracer_bullet.model.catalog import Catalog, CatalogFinding
 from tracer_bullet.model.drift import Drift
 from tracer_bullet.model.imported import ImportReport
@@ -91,7 +91,8 @@ def analysis_headline(analysis: Analysis | None, services: int, traces: int) -> 
     seen = f"{text.plural(analysis.traces, 'trace')} through {text.plural(services, 'service')}"
     if not analysis.bad_traces:
         return f"{seen}; none of them stood out as failed or slow."
-    causes = f", with {text.plural(len(analysis.causes), 'cause')}" if analysis.causes else ""
+    found = _bad_causes(analysis)
+    causes = f", with {text.plural(found, 'cause')}" if found else ""
     return f"{text.count(analysis.bad_traces)} of {seen} failed or were slow{causes}."
 
 
@@ -124,7 +125,7 @@ def analysis_tiles(analysis: Analysis, insight: Insight, parts: str) -> tuple[Ti
             )
         )
     if insight.bad_traces or insight.causes:
-        note = f"{text.plural(len(analysis.causes), 'cause')} found"
+        note = f"{text.plural(_bad_causes(analysis), 'cause')} found"
         tone = Tone.BAD if insight.bad_traces else Tone.PLAIN
         tiles.append(Tile(label="Bad traces", value=text.count(insight.bad_traces), note=note, tone=tone))
     return (*tiles, *slo_tiles(insight))
@@ -154,6 +155,11 @@ def slo_tiles(insight: Insight) -> tuple[Tile, ...]:
             )
         )
     return tuple(tiles)
+
+
+def _bad_causes(analysis: Analysis) -> int:
+    """Swallowed errors made no trace a bad one."""
+    return sum(1 for c in analysis.causes if c.symptom is not Symptom.SWALLOWED)
 
 
 def _unless_good(tone: Tone) -> Tone:

@@ -10,6 +10,7 @@ from rich.text import Text
 from tracer_bullet.model import Outcome
 from tracer_bullet.report.console import SIGNS, STYLES, Out, TerminalStyle, terminal_style
 from tracer_bullet.report.shape import Document, Example, SpanRow, Tone
+from tracer_bullet.report.terminal_analysis import render_analysis
 
 MAX_ROWS = 60
 MAX_FINDINGS = 20
@@ -21,8 +22,11 @@ __all__ = ["TerminalStyle", "render_terminal", "terminal_style"]
 def render_terminal(document: Document, style: TerminalStyle, *, page_path: str = "") -> str:
     """The whole report as text with a newline at the end; no line is wider than `style.width`.
 
-    `page_path` is shown last, on a line of its own that may be wider, so that it can be copied.
+    What nobody judged is told as an analysis. `page_path` is shown last, on a line of its own that may be wider, so
+    that it can be copied.
     """
+    if document.outcome is None:
+        return render_analysis(document, style, page_path=page_path)
     out = Out(style)
     _head(out, document)
     if document.examples:
@@ -35,7 +39,7 @@ def render_terminal(document: Document, style: TerminalStyle, *, page_path: str 
 
 def _head(out: Out, document: Document) -> None:
     verdict = out.of(f"{SIGNS[document.tone]} {document.outcome_text.upper()}", f"bold {STYLES[document.tone]}")
-    out.console.print(Text.assemble(verdict, out.of(f"  {document.scenario} → {document.target}")))
+    out.console.print(Text.assemble(verdict, out.of(f"  {document.title}")))
     out.console.print(Padding(out.of(document.headline), (0, 0, 0, 2)))
     out.tiles(document.tiles)
 

@@ -12,10 +12,12 @@ from typing import Final, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from tracer_bullet.graph.analyse import STEPS, analyse, read_traces
-from tracer_bullet.graph.engines import EngineOptions
+from tracer_bullet.graph.engines import DuckEngine, EngineOptions
 from tracer_bullet.graph.engines.opening import open_engine
+from tracer_bullet.graph.prepare import prepare
+from tracer_bullet.graph.profiles import profile_graph
 from tracer_bullet.graph.slo import judge_objectives
-from tracer_bullet.model import Catalog, Objective, PhaseStarted, Progress, SloReport, System
+from tracer_bullet.model import Catalog, Objective, PhaseStarted, Progress, ServiceGraph, SloReport, System
 from tracer_bullet.runs.manifests import quiet_manifest
 from tracer_bullet.traces import write_table
 from tracer_bullet.workspace.catalog import load_catalog
@@ -102,6 +104,16 @@ def analyse_run(
         write_table(read_traces(engine, {e.trace_id for e in found.examples}), folder.examples)
     finally:
         engine.close()
+
+
+def read_profile(folder: RunFolder, profile: str) -> ServiceGraph:
+    """The graph of a run's spans as `jaeger`, `tempo` or `zipkin` would have it (graph/profiles.py).
+
+    Raises UsageError TB501 when the run has no span table of its own.
+    """
+    with DuckEngine(folder.spans) as engine:
+        prepare(engine, System())
+        return profile_graph(engine, profile)
 
 
 def _told(steps: Generator[str, None, T]) -> Generator[AnalysisEvent, None, T]:

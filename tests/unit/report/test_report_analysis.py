@@ -21,6 +21,7 @@ from tracer_bullet.report.console import TerminalStyle
 from tracer_bullet.report.levels import error_level
 from tracer_bullet.report.page import render_page
 from tracer_bullet.report.shape_base import Tone
+from tracer_bullet.report.terminal import render_terminal
 from tracer_bullet.report.terminal_analysis import render_analysis
 from tracer_bullet.report.timing_view import Axis, trace_refs
 
@@ -41,7 +42,7 @@ def test_what_nobody_judged_has_no_outcome_but_a_headline(document: Document) ->
     assert document.outcome is None
     assert document.exit_code == 0
     assert document.outcome_text == "objectives missed"
-    assert document.headline == "1,204 of 24,000 traces through 14 services failed or were slow, with 4 causes."
+    assert document.headline == "1,204 of 24,000 traces through 14 services failed or were slow, with 3 causes."
     assert [t.label for t in document.tiles][:3] == ["Traces", "Services", "Request errors"]
     assert document.totals.traces == 24_000
     assert document.totals.spans == 1_000_000
@@ -159,6 +160,7 @@ def test_the_terminal_says_the_most_urgent_and_fits(document: Document) -> None:
     ):
         assert wanted in said
     assert said.endswith("\nPage  runs/1/report.html\n")
+    assert render_terminal(document, TerminalStyle(), page_path="runs/1/report.html") == said
     assert max(cell_len(row) for row in said.splitlines()) <= 80
     render_analysis(document, TerminalStyle(ascii_only=True)).encode("ascii")
     assert "\x1b[" in render_analysis(document, TerminalStyle(color=True))

@@ -189,7 +189,7 @@ FROM (
     FROM waste
 ) AS placed
 GROUP BY waste, service, operation, edge_id, name, before_edge, before_name
-ORDER BY sum(cost_ns) DESC, waste, service, operation, edge_id, name, before_edge, before_name
+ORDER BY total_ns DESC, waste, service, operation, edge_id, name, before_edge, before_name
 LIMIT {most}
 """
 
