@@ -41,5 +41,6 @@ def test_clickhouse_answers_as_duckdb(spans: Path, tmp_path: Path) -> None:
 def test_spark_answers_as_duckdb(tmp_path: Path) -> None:
     spans = tmp_path / "spans.parquet"
     write_span_table(spans, SPARK_SPANS)
-    done = run_analyses(spans, *ANALYSES)
-    assert [line.split()[0] for line in done.splitlines() if line.split()[0] in ANALYSES] == list(ANALYSES)
+    names = [name for name in ANALYSES if name != "graph"]  # which is in "all"
+    done = run_analyses(spans, *names)
+    assert [line.split()[0] for line in done.splitlines() if line.split()[0] in ANALYSES] == names
