@@ -96,7 +96,7 @@ def test_sync_makes_a_catalog_from_nothing(
     assert (code, "TB521" in err) == (2, True)
     assert cli("sync", "--write")[:2] == (0, "wrote catalog/observed.yaml\n")
     made = load_catalog(workspace)
-    assert {e.name for e in made.entities} >= {"gateway", "payment", "payment.db"}
+    assert {e.name for e in made.entities} >= {"gateway", "payment", "payment-payment.db"}
     code, out, _ = cli("check")
     assert (code, {row.partition("[")[2] for row in out.splitlines() if row.startswith("error")}) == (1, {"no-owner]"})
     (workspace / "catalog" / "observed.yaml").write_text("kind: Component\nmetadata: {name: -}\n")

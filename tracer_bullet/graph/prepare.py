@@ -1,4 +1,4 @@
-"""The tables that all of the analysis reads, made once: span, pair, call, linked, answered, nested,
+"""The tables that all of the analysis reads, made once: span, pair, entry, call, linked, answered, nested,
 edge, usage, own_time."""
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ def prepare(engine: Engine, system: System) -> None:
     engine.define("span", facts.SPANS)
     engine.drop("fact")
     engine.define("pair", facts.PAIRS)
+    engine.define("entry", facts.ENTRIES)
     engine.define("call", edges.CALLS)
     engine.define("linked", edges.LINKS)
     engine.define("answered", edges.ANSWERED)

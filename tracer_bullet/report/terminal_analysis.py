@@ -133,7 +133,8 @@ def _contrasts(out: Out, insight: Insight) -> None:
     grid.add_row(*(out.of(h, "dim") for h in ("", "bad ones", "good ones")))
     for c in rows:
         grid.add_row(
-            out.of(f"{c.attribute} = {c.value}"), out.of(c.bad.partition(" (")[0]), out.of(c.good.partition(" (")[0])
+            Text.assemble(out.of(c.service, "bold"), out.of(f" {c.attribute} = {c.value}")),
+            *(out.of(share.partition(" (")[0]) for share in (c.bad, c.good)),
         )
     _rows(out, grid)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tracer_bullet.model import BulletVerdict, Outcome, Severity, Span, SpanKind, Trace, Verdict
@@ -81,13 +81,13 @@ def build_examples(traces: Sequence[Trace], known: TraceContext) -> tuple[tuple[
     reasons: dict[str, list[str]] = {}
     for why, trace_id in _choices(list(bullets.values()), list(by_id.values()), known.analysis):
         if trace_id in reasons or len(reasons) < MAX_EXAMPLES:
-            reasons.setdefault(trace_id, []).append(why)
+            said = reasons.setdefault(trace_id, [])
+            if not any(one == why or one.startswith(f"{why}: ") for one in said):
+                said.append(why)
     keys = {trace_id: f"t{i}" for i, trace_id in enumerate(reasons)}
     limit = max(60, min(MAX_ROWS, MAX_ALL_ROWS // max(len(reasons), 1)))
     shown = tuple(
-        _example(
-            keys[trace_id], text.listing(list(dict.fromkeys(why))), by_id[trace_id], bullets.get(trace_id), known, limit
-        )
+        _example(keys[trace_id], text.listing(why), by_id[trace_id], bullets.get(trace_id), known, limit)
         for trace_id, why in reasons.items()
     )
     return shown, keys
@@ -101,19 +101,27 @@ def _choices(bullets: list[BulletVerdict], traces: list[Trace], analysis: Analys
     if not traces:
         return
     lengths = {t.trace_id: trace_ms(t) for t in traces}
-    for example in analysis.examples if analysis is not None else ():
-        if example.trace_id in lengths:
-            yield text.line(example.why, 80), example.trace_id
+    chosen = [e for e in (analysis.examples if analysis is not None else ()) if e.trace_id in lengths]
+    for example in chosen:
+        slowest = example.why.startswith("slowest: ")  # the page says of what, and how long it took
+        yield "slowest" if slowest else text.line(example.why, 80), example.trace_id
     yield "slowest", max(lengths, key=lambda i: (lengths[i], i))
     passed = [b.trace_id for b in bullets if b.outcome is Outcome.PASSED] or list(lengths)
     ordered = sorted(passed, key=lambda i: (lengths[i], i))
     yield "typical", ordered[(len(ordered) - 1) // 2]
-    for cause in analysis.causes if analysis is not None else ():
-        first_known = next((i for i in cause.example_trace_ids if i in lengths), None)
-        if first_known is not None:
+    if analysis is not None:
+        of_cause = {e.trace_id for e in chosen if not e.why.startswith(("slowest: ", "typical: "))}
+        yield from _of_findings(analysis, lengths, of_cause)
+
+
+def _of_findings(analysis: Analysis, known: Container[str], told: Container[str]) -> Iterable[tuple[str, str]]:
+    """The first known example of each cause, unless it was `told`, and of each wasteful pattern."""
+    for cause in analysis.causes:
+        first_known = next((i for i in cause.example_trace_ids if i in known), None)
+        if first_known is not None and first_known not in told:
             yield f"{cause.symptom.value}: {text.line(cause.error or cause.operation, 60)}", first_known
-    for pattern in analysis.patterns if analysis is not None else ():
-        first_known = next((i for i in pattern.example_trace_ids if i in lengths), None)
+    for pattern in analysis.patterns:
+        first_known = next((i for i in pattern.example_trace_ids if i in known), None)
         if first_known is not None:
             yield pattern.waste.value.replace("-", " "), first_known
 

@@ -6,6 +6,8 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -183,13 +185,23 @@ class Writing:
 def _create_engine(url: sa.URL, *, pooled: bool) -> AsyncEngine:
     pool = {} if pooled else {"poolclass": sa.NullPool}
     sqlite = url.get_backend_name() == "sqlite"
+    is_file = sqlite and url.database and not url.database.startswith((":memory:", "file:"))
+    path = Path(url.database or "") if is_file else None
+    if path is not None:
+        url = url.set(database=path.name)  # spans call the database so, in whatever folder a run keeps it
     try:
         engine = create_async_engine(url, connect_args={"timeout": _SQLITE_BUSY_TIMEOUT_S} if sqlite else {}, **pool)
     except NoSuchModuleError as error:  # pragma: no cover - the drivers are in the `sim` extra
         raise UsageError("TB703", "no driver for this database", why=str(error)) from None
     if sqlite:
         sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    if path is not None:
+        sa.event.listen(engine.sync_engine, "do_connect", partial(_connect_to, str(path.absolute())))
     return engine
+
+
+def _connect_to(path: str, _dialect: object, _record: object, arguments: list[Any], _named: object) -> None:
+    arguments[0] = path
 
 
 def _try_sqlite(path: str) -> None:

@@ -58,11 +58,8 @@ def assemble(spans: Iterable[Span], system: System) -> Facts:
         for use in [*_uses(trace, system, known), *_linked(trace, {t.trace_id: t for t in traces})]:
             uses[use.source, use.target].append(use)
         for span in trace.spans:
-            parent = _parent(trace, span)
-            if span.kind in (SpanKind.SERVER, SpanKind.CONSUMER):
+            if is_entry(trace, span):
                 operations[span.service, span.name].append((span, _self_ns(trace, span)))
-                entries[span.service].append(span)
-            elif parent is not None and parent.service != span.service:
                 entries[span.service].append(span)
         for span in trace.orphans:
             orphans[span.service] += 1
@@ -105,6 +102,14 @@ def _operation(some: list[tuple[Span, int]]) -> tuple[object, ...]:
         Distribution.of(s.end_ns - s.start_ns for s, _ in some).latency(),
         Distribution.of(own for _, own in some).quantile_ns(0.5) / 1e6,
     )
+
+
+def is_entry(trace: Trace, span: Span) -> bool:
+    """Whether a service's work begins here."""
+    parent = _parent(trace, span)
+    is_kindless_root = span.parent_id in (None, span.span_id) and span.kind is SpanKind.UNSPECIFIED
+    is_below_another = parent is not None and parent.service != span.service
+    return span.kind in (SpanKind.SERVER, SpanKind.CONSUMER) or is_below_another or is_kindless_root
 
 
 def _self_ns(trace: Trace, span: Span) -> int:

@@ -136,7 +136,8 @@ def test_spans_without_kinds_still_show_who_calls_whom() -> None:
     graph = graph_of(span(1, None, none, "a", 0, 9), span(2, 1, none, "b", 1, 3), span(3, 1, none, "a", 3, 4))
     assert ends(graph) == [("service:a", "service:b", "parent-child")]
     assert graph.edges[0].latency.max_ms == 2.0
-    assert [(n.name, n.calls) for n in graph.nodes] == [("a", 0), ("b", 1)]
+    assert [(n.name, n.calls) for n in graph.nodes] == [("a", 1), ("b", 1)]
+    assert [(o.service, o.calls, o.self_p50_ms) for o in graph.operations] == [("a", 1, 6.0), ("b", 1, 2.0)]
 
 
 def test_stores_of_one_name_in_two_services_stay_apart() -> None:

@@ -119,7 +119,7 @@ def test_the_figures_agree_with_plain_python(spans: list[Span]) -> None:
             if use.counted:
                 uses[use.source, use.target].append(use)
         for span in trace.spans:
-            if span.kind in (SERVER, SpanKind.CONSUMER):
+            if reference.is_entry(trace, span):
                 entries[span.service].append(span)
     seconds = (max(s.end_ns for s in kept) - min(s.start_ns for s in kept)) / 1e9 if kept else 0
     assert {(e.source, e.target): (e.calls, e.errors, e.calls_per_trace) for e in edges} == {

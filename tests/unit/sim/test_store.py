@@ -129,6 +129,18 @@ def test_integers_fit(value: int, as_text: bool) -> None:
     assert fitted == {"total": value}
 
 
+def test_a_file_has_the_same_name_in_spans_whatever_folder_it_is_in(tmp_path: Path) -> None:
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+
+        async def names(store: Store) -> str | None:
+            async with store.engine.connect():
+                return store.engine.url.database
+
+        assert using(f"sqlite:///{folder / 'test.db'}", names) == "test.db"
+        assert dump_database(f"sqlite:///{folder / 'test.db'}")["stock"]
+
+
 def test_urls() -> None:
     assert str(async_url("postgresql+psycopg://u@h/d")) == "postgresql+asyncpg://u@h/d"
     assert plain_url("sqlite+aiosqlite:////x/y.db") == "sqlite:////x/y.db"

@@ -37,7 +37,10 @@ def _why(cause: Cause) -> str:
 
 
 def _ms(duration_ns: int) -> str:
-    return f"{duration_ns / 1e6:.3g} ms"
+    ms = duration_ns / 1e6
+    if ms < 999.5:
+        return f"{ms:.3g} ms"
+    return f"{ms / 1e3:.3g} s" if ms < 999.5e3 else f"{ms / 1e3:,.0f} s"
 
 
 def _id(hi: int, lo: int) -> str:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from tracer_bullet.errors import UsageError
 from tracer_bullet.graph.engines.base import EngineOptions, Row
 
+_ARROW = {"BIGINT": pa.int64(), "INTEGER": pa.int32(), "DOUBLE": pa.float64(), "VARCHAR": pa.string()}
 _VIEWS = (
     """CREATE VIEW source_attribute AS
     SELECT trace_hi, trace_lo, span_id, kv.key AS key, kv.value AS value
@@ -77,7 +78,12 @@ class DuckEngine:
         """See Engine."""
         self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} ({', '.join(map(' '.join, columns))})")
         if rows:
-            self._connection.executemany(f"INSERT INTO {name} VALUES ({', '.join('?' * len(columns))})", rows)
+            # By way of Arrow: a row at a time takes a thousand times as long.
+            values = zip(*rows, strict=True)
+            arrays = [pa.array(some, _ARROW[kind]) for some, (_, kind) in zip(values, columns, strict=True)]
+            self._connection.register("filling", pa.table(arrays, [column for column, _ in columns]))
+            self._connection.execute(f"INSERT INTO {name} SELECT * FROM filling")
+            self._connection.unregister("filling")
 
     def drop(self, name: str) -> None:
         """See Engine."""

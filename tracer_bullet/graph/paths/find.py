@@ -13,6 +13,7 @@ from tracer_bullet.graph.sql import figures, paths
 from tracer_bullet.model import CriticalPaths, PathShare
 
 _NS_PER_MS = 1e6
+_HALF = 32
 
 
 def find_critical_paths(engine: Engine, *, part_spans: int = PART_SPANS) -> CriticalPaths:
@@ -35,7 +36,7 @@ def find_critical_paths(engine: Engine, *, part_spans: int = PART_SPANS) -> Crit
     return CriticalPaths(
         traces=sums.traces,
         total_ms=sums.total_ns / _NS_PER_MS,
-        ambiguous_ms=int(sums.ambiguous.sum()) / _NS_PER_MS,
+        ambiguous_ms=sum(_whole(sums.ambiguous)) / _NS_PER_MS,
         resolution_ns=grain,
         shares=sums.shares([(str(service), str(name)) for service, name in names]),
         rootless=sums.rootless,
@@ -50,8 +51,13 @@ class _Sums:
 
     def __init__(self, operations: int) -> None:
         self.traces = self.rootless = self.extra_roots = self.detached = 0
-        self.total_ns = 0
-        self.exclusive, self.drag, self.ambiguous, self.calls, self.met = np.zeros((5, operations), dtype=np.int64)
+        self.exclusive, self.drag, self.ambiguous = np.zeros((3, 2, operations), dtype=np.int64)
+        self.calls, self.met = np.zeros((2, operations), dtype=np.int64)
+
+    @property
+    def total_ns(self) -> int:
+        """Of all roots, which their sections cover."""
+        return sum(_whole(self.exclusive))
 
     def add(self, spans: PathSpans, operations: Ints, found: Paths) -> None:
         """Count one part in."""
@@ -60,11 +66,10 @@ class _Sums:
         self.extra_roots += found.extra_roots
         self.detached += found.detached
         length = found.end - found.start
-        self.total_ns += int(length.sum())
         operation = operations[found.owner]
-        np.add.at(self.exclusive, operation, length)
-        np.add.at(self.drag, operation, found.alone)
-        np.add.at(self.ambiguous, operation[found.tied], length[found.tied])
+        _add(self.exclusive, operation, length)
+        _add(self.drag, operation, found.alone)
+        _add(self.ambiguous, operation[found.tied], length[found.tied])
         on_path = np.zeros(len(operations), dtype=np.bool_)
         on_path[found.owner] = True
         called = np.flatnonzero(on_path)
@@ -73,7 +78,8 @@ class _Sums:
 
     def shares(self, names: list[tuple[str, str]]) -> tuple[PathShare, ...]:
         """Of each operation that is on a path, most first."""
-        columns = (self.met, self.calls, self.exclusive, self.drag, self.ambiguous)
+        columns = (self.met.tolist(), self.calls.tolist(), *map(_whole, (self.exclusive, self.drag, self.ambiguous)))
+        total_ns = self.total_ns
         found = [
             PathShare(
                 service=service,
@@ -81,16 +87,24 @@ class _Sums:
                 traces=traces,
                 calls=calls,
                 exclusive_ms=exclusive / _NS_PER_MS,
-                share=exclusive / self.total_ns,
+                share=exclusive / total_ns,
                 drag_ms=drag / _NS_PER_MS,
                 ambiguous_ms=ambiguous / _NS_PER_MS,
             )
-            for (service, name), traces, calls, exclusive, drag, ambiguous in zip(
-                names, *(c.tolist() for c in columns), strict=True
-            )
+            for (service, name), traces, calls, exclusive, drag, ambiguous in zip(names, *columns, strict=True)
             if calls
         ]
         return tuple(sorted(found, key=lambda s: (-s.exclusive_ms, s.service, s.operation)))
+
+
+def _add(sums: Ints, at: Ints, ns: Ints) -> None:
+    """Add in halves of 32 bits: a few spans of decades, as a clock that starts at 1970 makes them, leave 64 bits."""
+    np.add.at(sums[0], at, ns >> _HALF)
+    np.add.at(sums[1], at, ns & (1 << _HALF) - 1)
+
+
+def _whole(sums: Ints) -> list[int]:
+    return [(high << _HALF) + low for high, low in zip(*sums.tolist(), strict=True)]
 
 
 def _traces_of(spans: PathSpans, rows: Ints, operations: Ints, size: int) -> Ints:

@@ -183,3 +183,16 @@ FROM span AS c
 JOIN span AS p ON c.trace_hi = p.trace_hi AND c.trace_lo = p.trace_lo AND c.parent_id = p.span_id
 WHERE c.row_id <> p.row_id
 """
+
+# Where a service's work begins: server and consumer spans; spans below another service's, since many captures have no
+# kinds; and for the same reason roots without one.
+ENTRIES: Final = """
+SELECT s.row_id
+FROM span AS s
+LEFT JOIN pair ON s.row_id = pair.child
+LEFT JOIN span AS p ON pair.parent = p.row_id
+WHERE
+    s.kind IN (2, 5)
+    OR p.service <> s.service
+    OR (s.kind = 0 AND (s.parent_id IS NULL OR s.parent_id = s.span_id))
+"""

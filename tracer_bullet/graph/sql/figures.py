@@ -49,15 +49,11 @@ GROUP BY edge_id, decision
 ORDER BY edge_id, decision
 """
 
-# What entered a service: server and consumer spans, and where kinds are missing, spans below another service's.
+# What entered a service.
 SERVICES: Final = """
-SELECT s.service, sum(CASE WHEN entry THEN 1 ELSE 0 END), sum(CASE WHEN entry AND failed THEN 1 ELSE 0 END)
-FROM (
-    SELECT s.service, s.failed, s.kind IN (2, 5) OR coalesce(p.service <> s.service, FALSE) AS entry
-    FROM span AS s
-    LEFT JOIN pair ON s.row_id = pair.child
-    LEFT JOIN span AS p ON pair.parent = p.row_id
-) AS s
+SELECT s.service, count(n.row_id), sum(CASE WHEN n.row_id IS NOT NULL AND s.failed THEN 1 ELSE 0 END)
+FROM span AS s
+LEFT JOIN entry AS n ON s.row_id = n.row_id
 GROUP BY s.service
 ORDER BY s.service
 """
@@ -84,9 +80,10 @@ clipped AS (
     SELECT
         pair.parent, greatest(c.start_ns, p.start_ns) AS start_ns, least(c.end_ns, p.end_ns) AS end_ns
     FROM pair
+    JOIN entry AS n ON pair.parent = n.row_id
     JOIN span AS p ON pair.parent = p.row_id
     JOIN span AS c ON pair.child = c.row_id
-    WHERE p.kind IN (2, 5) AND c.end_ns > p.start_ns AND c.start_ns < p.end_ns
+    WHERE c.end_ns > p.start_ns AND c.start_ns < p.end_ns
 ),
 ordered AS (
     SELECT
@@ -103,14 +100,14 @@ covered AS (
 )
 SELECT s.row_id, s.duration_ns - coalesce(c.covered_ns, 0) AS own_ns
 FROM span AS s
+JOIN entry AS n ON s.row_id = n.row_id
 LEFT JOIN covered AS c ON s.row_id = c.parent
-WHERE s.kind IN (2, 5)
 """
 
 OPERATIONS: Final = """
 SELECT s.service, s.name, count(*), sum(CASE WHEN s.failed THEN 1 ELSE 0 END)
 FROM span AS s
-WHERE s.kind IN (2, 5)
+JOIN entry AS n ON s.row_id = n.row_id
 GROUP BY s.service, s.name
 ORDER BY s.service, s.name
 """

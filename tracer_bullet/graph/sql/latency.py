@@ -27,8 +27,9 @@ SELECT o.service, o.name, count(*)
 FROM usage AS u
 JOIN edge AS e ON u.edge_id = e.edge_id
 JOIN {owners} AS w ON u.span_row = w.row_id
+JOIN entry AS n ON w.owner = n.row_id
 JOIN span AS o ON w.owner = o.row_id
-WHERE u.counted AND u.rule <> 'link' AND e.source_kind <> 'queue' AND o.kind IN (2, 5)
+WHERE u.counted AND u.rule <> 'link' AND e.source_kind <> 'queue'
 GROUP BY o.service, o.name
 """
 

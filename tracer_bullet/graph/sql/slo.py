@@ -1,7 +1,7 @@
 """Objectives against the table `span`: which calls are good, in windows of time.
 
 `objective` holds what is asked: objective_id, service, operation ('' for all), threshold_ns (negative: availability),
-window_ns and client_errors (1: a client's fault counts). Calls are entry spans: kinds 2 (server) and 5 (consumer).
+window_ns and client_errors (1: a client's fault counts). Calls are entry spans (the table `entry`).
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Final
 CLIENT_FAULTS: Final = """
 SELECT DISTINCT s.row_id
 FROM span AS s
+JOIN entry AS n ON s.row_id = n.row_id
 JOIN source_attribute AS a ON s.trace_hi = a.trace_hi AND s.trace_lo = a.trace_lo AND s.span_id = a.span_id
 WHERE
-    s.failed AND s.kind IN (2, 5)
+    s.failed
     AND (
         (a.key IN ('http.response.status_code', 'http.status_code') AND a.value LIKE '4__')
         OR (
@@ -38,9 +39,10 @@ SELECT
         ELSE 0
     END AS bad
 FROM span AS s
+JOIN entry AS n ON s.row_id = n.row_id
 JOIN objective AS o ON s.service = o.service
 LEFT JOIN client_fault AS c ON s.row_id = c.row_id
-WHERE s.kind IN (2, 5) AND (o.operation = '' OR s.name = o.operation)
+WHERE (o.operation = '' OR s.name = o.operation)
 """
 
 # Windows begin at whole multiples of their length since the epoch; a call counts where it began.
@@ -60,14 +62,17 @@ EXTENT: Final = "SELECT min(start_ns), max(start_ns), max(end_ns) FROM span"
 
 CALLED_SERVICES: Final = "SELECT DISTINCT service FROM span ORDER BY service"
 
-CALLED_OPERATIONS: Final = "SELECT DISTINCT service, name FROM span WHERE kind IN (2, 5) ORDER BY service, name"
+CALLED_OPERATIONS: Final = """
+SELECT DISTINCT s.service, s.name FROM span AS s JOIN entry AS n ON s.row_id = n.row_id ORDER BY s.service, s.name
+"""
 
 # The calls of an outer objective; `outer_call` holds one row: service, operation ('' for all).
 OUTER_CALLS: Final = """
 SELECT s.row_id, s.trace_hi, s.trace_lo, s.span_id, s.duration_ns
 FROM span AS s
+JOIN entry AS n ON s.row_id = n.row_id
 JOIN outer_call AS o ON s.service = o.service
-WHERE s.kind IN (2, 5) AND (o.operation = '' OR s.name = o.operation)
+WHERE (o.operation = '' OR s.name = o.operation)
 ORDER BY s.duration_ns, s.trace_hi, s.trace_lo, s.span_id
 """
 
@@ -78,8 +83,9 @@ FROM span AS s
 JOIN (
     SELECT DISTINCT c.trace_hi, c.trace_lo
     FROM span AS c
+    JOIN entry AS n ON c.row_id = n.row_id
     JOIN outer_call AS o ON c.service = o.service
-    WHERE c.kind IN (2, 5) AND (o.operation = '' OR c.name = o.operation)
+    WHERE (o.operation = '' OR c.name = o.operation)
 ) AS t ON s.trace_hi = t.trace_hi AND s.trace_lo = t.trace_lo
 GROUP BY s.trace_hi, s.trace_lo
 ORDER BY s.trace_hi, s.trace_lo

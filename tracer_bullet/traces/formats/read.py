@@ -73,7 +73,8 @@ class Reading:
 
     def _values(self, head: bytes, content: Iterator[bytes]) -> Iterator[Any]:
         """Messages of a binary input, else JSON values."""
-        if head.lstrip(b" \t\r\n\x1e")[:1] not in (b"{", b"[") and _is_binary(head):
+        text = head.lstrip(b" \t\r\n\x1e")
+        if text and text[:1] not in (b"{", b"[") and _is_binary(head):
             return binary_values(content, self.losses)
         return json_values(content, self.losses, self._limits)
 

@@ -48,9 +48,11 @@ def describe(head: bytes, first: Any) -> str:
     return f"text beginning with {first!r}"
 
 
-def _outline(value: object) -> str:
+def _outline(value: object, depth: int = 3) -> str:
     if isinstance(value, list):
-        return f"an array of {len(value)}, first {_outline(value[0])}" if value else "an empty array"
+        if not value:
+            return "an empty array"
+        return f"an array of {len(value)}" + (f", first {_outline(value[0], depth - 1)}" if depth else "")
     if isinstance(value, dict):
         keys = ", ".join(json.dumps(k, ensure_ascii=False)[:40] for k in list(value)[:_KEYS_SHOWN])
         more = ", …" if len(value) > _KEYS_SHOWN else ""

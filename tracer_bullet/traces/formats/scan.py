@@ -84,13 +84,14 @@ class Scanner:
 def closers(text: bytes | bytearray, found: Brackets, upto: int) -> bytes:
     """What closes the containers that are open after bracket number `upto` of `found`, a whole value's start."""
     depth = int(found.depth[upto])
-    stack = []
-    for level in range(depth, 0, -1):
-        opened = np.flatnonzero(found.opens[: upto + 1] & (found.depth[: upto + 1] == level))
-        if not len(opened):
-            return b""
-        stack.append(_CLOSERS[text[int(found.at[opened[-1]])]])
-    return bytes(stack)
+    opened = np.flatnonzero(found.opens[: upto + 1])
+    levels = found.depth[opened]
+    last = np.full(max(depth, 0) + 1, -1)
+    inside = (levels > 0) & (levels <= depth)
+    np.maximum.at(last, levels[inside], opened[inside])  # what is open at a level is what opened it last
+    if (last[1:] < 0).any():
+        return b""
+    return bytes(_CLOSERS[text[at]] for at in found.at[last[:0:-1]].tolist())
 
 
 def mended(text: bytes) -> bytes:

@@ -1,2 +1,3 @@
 SELECT s.service AS service, s.name AS name, COUNT(*), SUM(CASE WHEN s.failed THEN 1 ELSE 0 END)
-FROM span AS s WHERE s.kind IN (2, 5) GROUP BY s.service, s.name ORDER BY s.service, s.name
+FROM span AS s
+JOIN entry AS n ON s.row_id = n.row_id GROUP BY s.service, s.name ORDER BY s.service, s.name

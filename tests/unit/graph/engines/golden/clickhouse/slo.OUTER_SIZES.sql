@@ -2,4 +2,5 @@ SELECT s.trace_hi AS trace_hi, s.trace_lo AS trace_lo, COUNT(*) AS spans
 FROM span AS s
 JOIN (SELECT DISTINCT c.trace_hi AS trace_hi, c.trace_lo AS trace_lo
 FROM span AS c
-JOIN outer_call AS o ON c.service = o.service WHERE c.kind IN (2, 5) AND (o.operation = '' OR c.name = o.operation)) AS t ON s.trace_hi = t.trace_hi AND s.trace_lo = t.trace_lo GROUP BY s.trace_hi, s.trace_lo ORDER BY s.trace_hi, s.trace_lo
+JOIN entry AS n ON c.row_id = n.row_id
+JOIN outer_call AS o ON c.service = o.service WHERE (o.operation = '' OR c.name = o.operation)) AS t ON s.trace_hi = t.trace_hi AND s.trace_lo = t.trace_lo GROUP BY s.trace_hi, s.trace_lo ORDER BY s.trace_hi, s.trace_lo

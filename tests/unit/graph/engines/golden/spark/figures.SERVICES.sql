@@ -1,5 +1,3 @@
-SELECT s.service, SUM(CASE WHEN entry THEN 1 ELSE 0 END), SUM(CASE WHEN entry AND failed THEN 1 ELSE 0 END)
-FROM (SELECT s.service, s.failed, s.kind IN (2, 5) OR COALESCE(p.service <> s.service, FALSE) AS entry
+SELECT s.service, COUNT(n.row_id), SUM(CASE WHEN NOT n.row_id IS NULL AND s.failed THEN 1 ELSE 0 END)
 FROM span AS s LEFT
-JOIN pair ON s.row_id = pair.child LEFT
-JOIN span AS p ON pair.parent = p.row_id) AS s GROUP BY s.service ORDER BY s.service NULLS LAST
+JOIN entry AS n ON s.row_id = n.row_id GROUP BY s.service ORDER BY s.service NULLS LAST

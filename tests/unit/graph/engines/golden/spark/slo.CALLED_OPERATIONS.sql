@@ -1,2 +1,3 @@
-SELECT DISTINCT service, name
-FROM span WHERE kind IN (2, 5) ORDER BY service NULLS LAST, name NULLS LAST
+SELECT DISTINCT s.service, s.name
+FROM span AS s
+JOIN entry AS n ON s.row_id = n.row_id ORDER BY s.service NULLS LAST, s.name NULLS LAST
