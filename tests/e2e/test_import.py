@@ -210,8 +210,9 @@ def test_an_answer_that_breaks_off_is_kept_as_far_as_it_came(tmp_path: Path) -> 
 def test_nobody_there(tmp_path: Path) -> None:
     done = run_cli("import", "http://127.0.0.1:1/api/traces", cwd=tmp_path)
     assert done.returncode == 2
-    assert "TB411" in done.stderr
+    assert "TB415: no input can be read" in done.stderr
     assert "cannot be read: ConnectError" in done.stderr
+    assert "export the traces" not in done.stderr
 
 
 def test_a_header_that_is_none(tmp_path: Path) -> None:

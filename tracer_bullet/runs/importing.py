@@ -132,7 +132,7 @@ def _read_all(running: _Import, forced: str | None) -> Iterator[ImportEvent]:
             try:
                 stream = stack.enter_context(source.open())
             except OSError as error:
-                problem = f"cannot be read: {error.strerror or error}"
+                problem = f"{_UNREADABLE}: {error.strerror or error}"
                 running.done.append(ImportedFile(name=source.name, problem=problem))
                 continue
             yield from _read_one(running, source, stream, forced)
@@ -227,6 +227,8 @@ def _nothing(done: Sequence[ImportedFile]) -> UsageError:
     if any(f.format for f in done):
         cure = "see what was lost; --format says which format it is, should it be taken for a wrong one"
         return UsageError("TB414", "there is no span to import", why="; ".join(rows), cure=cure)
+    if all(f.problem.startswith(_UNREADABLE) for f in done):
+        return UsageError("TB415", "no input can be read", why="; ".join(rows), cure="see to the address, or the file")
     known = ", ".join(f"{f.name} ({key})" for key, f in FORMATS.items())
     return UsageError(
         "TB411", "no input is in a known format", why="; ".join(rows), cure=f"export the traces in one of: {known}"
