@@ -218,3 +218,16 @@ def test_nobody_there(tmp_path: Path) -> None:
 def test_a_header_that_is_none(tmp_path: Path) -> None:
     done = run_cli("import", "x.json", "--header", "nonsense", cwd=tmp_path)
     assert (done.returncode, "is not NAME:VALUE" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "error"),
+    [(["--on", "clickhouse://127.0.0.1:1/otel"], 3, "TB504"), (["text.parquet"], 2, "TB501")],
+)
+def test_an_analysis_that_cannot_begin_leaves_no_run(
+    tmp_path: Path, arguments: list[str], code: int, error: str
+) -> None:
+    (tmp_path / "text.parquet").write_text("this is none")
+    done = run_cli("analyse", *arguments, cwd=tmp_path)
+    assert (done.returncode, error in done.stderr) == (code, True), done.stderr
+    assert not list((tmp_path / ".tracer-bullet" / "runs").iterdir())

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from tracer_bullet.cli.render import say
+from tracer_bullet.cli.render import rewrite_line, say
 from tracer_bullet.model import PhaseStarted, Progress, RunStarted
 from tracer_bullet.model.codec import encode
 from tracer_bullet.model.imported import ImportedFile, ImportReport
@@ -70,7 +70,7 @@ def _follow(events: Iterator[ImportEvent], *, quiet: bool) -> ImportEnded:
                     return event
                 if isinstance(event, Progress) and event.phase == "import":
                     part = f"{100 * event.done // event.total} %" if event.total else f"{event.done >> 20} MiB"
-                    _progress(shows, f"{name}  {part}")
+                    _progress(shows, f"{part}  {name}")
                 elif isinstance(event, PhaseStarted):
                     _progress(shows, f"{event.phase} {event.detail}")
     except BaseException:
@@ -83,7 +83,7 @@ def _follow(events: Iterator[ImportEvent], *, quiet: bool) -> ImportEnded:
 
 def _progress(shows: bool, text: str) -> None:
     if shows:
-        click.echo(f"\r\x1b[2K{text}", nl=False, err=True)
+        rewrite_line(text)
 
 
 @contextmanager

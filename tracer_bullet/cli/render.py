@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import click
+from rich.cells import cell_len, set_cell_size
 
 from tracer_bullet.model import PhaseStarted, Progress, RunEnded, RunEvent, RunStarted
 from tracer_bullet.report import Document, render_json
@@ -45,7 +47,14 @@ class ProgressLine:
             self._write("")
 
     def _write(self, text: str) -> None:
-        click.echo(f"\r\x1b[2K{text}", nl=False, err=True)
+        rewrite_line(text)
+
+
+def rewrite_line(text: str) -> None:
+    """Put `text` in place of what is on stderr's current line, cut to its width: two lines could not be taken back."""
+    if not text.endswith("\n"):
+        text = set_cell_size(text, min(cell_len(text), shutil.get_terminal_size().columns - 1))
+    click.echo(f"\r\x1b[2K{text}", nl=False, err=True)
 
 
 def follow(events: AsyncIterator[RunEvent], progress: ProgressLine) -> RunEnded:

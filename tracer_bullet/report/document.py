@@ -307,7 +307,7 @@ def _facts(manifest: RunManifest, analysis: Analysis | None, duration_s: float) 
     rows = [
         ("Run", manifest.run_id),
         ("Kind", manifest.kind),
-        ("Scenario", manifest.scenario),
+        ("Scenario" if fired else "Spans of", manifest.scenario),
         ("Scenario file", manifest.scenario_file),
         ("Target", place if fired else manifest.target),
         ("Target address", manifest.target_url),
@@ -320,7 +320,7 @@ def _facts(manifest: RunManifest, analysis: Analysis | None, duration_s: float) 
         ("Ended", text.moment(manifest.ended_ns) if manifest.ended_ns is not None else "not ended"),
         ("Took", text.ms(1000 * duration_s) if manifest.ended_ns is not None else ""),
         ("State", manifest.state),
-        ("Fired by", manifest.fired_by),
+        ("Fired by" if fired else "Run by", manifest.fired_by),
         ("Token", manifest.token_id),
         ("Versions", versions),
     ]

@@ -40,7 +40,13 @@ def _summary(drift: Drift) -> str:
 
 def _edges(edges: tuple[EdgeDrift, ...], *, everything: bool) -> list[str]:
     rows = [
-        (e.change.value, f"{e.source} → {e.target}", f"{e.calls:,}", f"{e.expected:,.1f}", f"{e.p_value:.2g}")
+        (
+            e.change.value,
+            f"{_part(e.source)} → {_part(e.target)}",
+            f"{e.calls:,}",
+            f"{e.expected:,.1f}",
+            f"{e.p_value:.2g}",
+        )
         for e in edges
         if everything or e.change not in _QUIET
     ]
@@ -73,6 +79,10 @@ def _errors(errors: tuple[ErrorDrift, ...], *, everything: bool) -> list[str]:
     return (
         columns(("", "operation", "before", "after", "difference, 95 %", "calls"), rows, right=(2, 3)) if rows else []
     )
+
+
+def _part(node_id: str) -> str:
+    return node_id.removeprefix("service:")
 
 
 def _signed(value_ms: float) -> str:

@@ -105,10 +105,14 @@ def build_skews(skews: Sequence[ClockSkew], limit: int) -> tuple[tuple[SkewRow, 
             offset=text.signed_ms(s.offset_ms),
             offset_ms=s.offset_ms,
             span=f"{text.signed_ms(s.low_ms)} to {text.signed_ms(s.high_ms)}",
-            state="corrected" if s.corrected else "left as it is",
-            tone=Tone.GOOD if s.corrected else Tone.WARN,
+            state="corrected" if s.corrected else "may agree" if _may_agree(s) else "left as it is",
+            tone=Tone.GOOD if s.corrected else Tone.PLAIN if _may_agree(s) else Tone.WARN,
             reason=text.line(s.reason),
         )
         for s in skews[:limit]
     )
     return rows, cut_note(len(rows), len(skews), "pair", "the most important first")
+
+
+def _may_agree(skew: ClockSkew) -> bool:
+    return skew.low_ms <= 0 <= skew.high_ms

@@ -110,7 +110,7 @@ def _choices(bullets: list[BulletVerdict], traces: list[Trace], analysis: Analys
     ordered = sorted(passed, key=lambda i: (lengths[i], i))
     yield "typical", ordered[(len(ordered) - 1) // 2]
     if analysis is not None:
-        of_cause = {e.trace_id for e in chosen if not e.why.startswith(("slowest: ", "typical: "))}
+        of_cause = {e.trace_id for e in chosen if e.why.startswith(("failed: ", "slow: ", "swallowed error: "))}
         yield from _of_findings(analysis, lengths, of_cause)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
+from tracer_bullet.errors import TracerBulletError
 from tracer_bullet.graph.analyse import STEPS, analyse, read_traces
 from tracer_bullet.graph.engines import DuckEngine, EngineOptions
 from tracer_bullet.graph.engines.opening import open_engine
@@ -66,7 +68,8 @@ def read_context(start: Path, environ: Mapping[str, str], *, system: System | No
 def analysis_folder(workspace: Path, on: str, source: Path | None) -> Iterator[RunFolder]:
     """The folder of a new run, for spans that are in none: those of Parquet files, or of an engine that has its own.
 
-    When the block ends, its manifest says whether the run was finished or interrupted.
+    When the block ends, its manifest says whether the run was finished or interrupted. An error before there is a graph
+    leaves no folder, since `latest` would mean it.
     """
     manifest = quiet_manifest("analyse", str(source) if source is not None else _shown(on))
     folder = create_run(workspace, manifest.run_id)
@@ -75,8 +78,13 @@ def analysis_folder(workspace: Path, on: str, source: Path | None) -> Iterator[R
     try:
         yield folder
         state = "finished"
+    except TracerBulletError:
+        if not folder.graph.exists():
+            shutil.rmtree(folder.path)
+        raise
     finally:
-        write_json(folder.manifest, replace(manifest, state=state, ended_ns=time.time_ns()))
+        if folder.path.exists():
+            write_json(folder.manifest, replace(manifest, state=state, ended_ns=time.time_ns()))
 
 
 def analyse_run(

@@ -23,6 +23,7 @@ from tracer_bullet.traces.formats.registry import FORMATS
 from tracer_bullet.workspace.runs import RunFolder, create_run, write_json
 
 _SHOWN: Final = 3
+_UNREADABLE: Final = "cannot be read"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +94,9 @@ def import_spans(
 
     `forced` is a key of `traces.formats.registry.FORMATS`, else each input's format is recognised from its content.
     An input that is not recognised, or cannot be read, is told in the report and the others are imported. Raises
-    UsageError TB413 for an unknown format, TB411 when no input was recognised, TB414 when none had a span; then there
-    is no folder. However it ends, what was read until then stays readable. Without `context` nothing is analysed.
+    UsageError TB413 for an unknown format, TB415 when no input can be read, TB411 when none was recognised, TB414 when
+    none had a span; then there is no folder. However it ends, what was read until then stays readable. Without
+    `context` nothing is analysed.
     """
     if forced is not None and forced not in FORMATS:
         raise unknown_format(forced, FORMATS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import count, pairwise
 
 import pytest
@@ -178,3 +179,10 @@ def test_places_are_few_and_those_that_cost_most() -> None:
     costs = [p.cost_ms for p in patterns]
     assert costs == sorted(costs, reverse=True)
     assert costs[0] == 130
+
+
+def test_a_scenarios_steps_are_no_waste() -> None:
+    spans = page(in_a_row([20, 20, 20]))
+    assert found(spans, Waste.SEQUENTIAL)
+    fired = [replace(s, service="tracer-bullet") if s.service == "web" else s for s in spans]
+    assert found(fired) == []

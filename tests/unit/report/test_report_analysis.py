@@ -15,11 +15,12 @@ from tests.unit.report.analysed import Sample, sample
 from tests.unit.report.generated_analysis import Found, found
 from tests.unit.report.shop_run import shop_run
 from tests.unit.report.test_report_page import read
-from tracer_bullet.model import Distribution
+from tracer_bullet.model import Distribution, ExampleTrace
 from tracer_bullet.report import Document, build_document, render_json, render_junit
 from tracer_bullet.report.console import TerminalStyle
 from tracer_bullet.report.levels import error_level
 from tracer_bullet.report.page import render_page
+from tracer_bullet.report.paths_view import build_skews
 from tracer_bullet.report.shape_base import Tone
 from tracer_bullet.report.terminal import render_terminal
 from tracer_bullet.report.terminal_analysis import render_analysis
@@ -83,6 +84,29 @@ def test_examples_are_named_once_with_every_reason_and_referred_to(document: Doc
     refs = {r.id: r.key for c in document.insight.causes for r in c.examples}
     assert refs[ids[0]] == document.examples[0].key
     assert refs["e" * 32] == "", "a trace that is not shown is named without a link"
+
+
+def test_clocks_that_may_agree_are_no_trouble(small: Sample) -> None:
+    skew = replace(small.analysis.skews[0], offset_ms=0.0, low_ms=-1.0, high_ms=1.0, corrected=False)
+    rows, _ = build_skews([skew, replace(skew, low_ms=0.5)], 10)
+    assert [(r.state, r.tone) for r in rows] == [("may agree", Tone.PLAIN), ("left as it is", Tone.WARN)]
+
+
+def test_no_reason_is_told_twice(small: Sample) -> None:
+    ids = [t.trace_id for t in small.run.traces]
+    chosen = [f"{kind}: gateway GET /, 1.2 s" for kind in ("slowest", "failed", "typical")]
+    found = replace(
+        small.analysis,
+        examples=tuple(ExampleTrace(trace_id=i, why=why) for i, why in zip(ids, chosen, strict=False)),
+        causes=(replace(small.analysis.causes[0], example_trace_ids=(ids[1],)),),
+        patterns=(),
+    )
+    run = small.run
+    made = build_document(run.manifest, None, run.graph, run.traces[:3], analysis=found)
+    whys = {e.trace_id: e.why for e in made.examples}
+    assert whys[ids[0]].split(" and ")[0] == "slowest"
+    assert whys[ids[1]].startswith("failed: gateway GET /, 1.2 s")
+    assert all(w.count("slowest") <= 1 and w.count("typical") <= 1 and "error" not in w for w in whys.values())
 
 
 def test_critical_sections_add_up_to_the_trace(small: Sample, document: Document) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-# Each call once, with the span that made it: client and producer spans, and entry spans whose caller left none.
+# Each call once, with the span that made it: client and producer spans, and entry spans whose caller left none. The
+# harness's steps are a scenario's, in its order, and no waste.
 CALLS: Final = """
 SELECT
     c.row_id, c.span_id, c.name, c.start_ns, c.end_ns, c.duration_ns, c.failed,
@@ -19,7 +20,7 @@ FROM (
 JOIN span AS c ON k.span_row = c.row_id
 JOIN pair ON c.row_id = pair.child
 JOIN span AS p ON pair.parent = p.row_id
-WHERE c.kind IN (3, 4)
+WHERE c.kind IN (3, 4) AND p.service <> 'tracer-bullet'
 UNION ALL
 SELECT
     c.row_id, c.span_id, c.name, c.start_ns, c.end_ns, c.duration_ns, c.failed,
@@ -29,7 +30,7 @@ JOIN span AS c ON k.callee = c.row_id
 JOIN span AS p ON k.caller = p.row_id
 JOIN edge AS e
     ON e.source_kind = 'service' AND e.target_kind = 'service' AND e.source_name = k.source AND e.target_name = k.target
-WHERE p.kind NOT IN (3, 4)
+WHERE p.kind NOT IN (3, 4) AND p.service <> 'tracer-bullet'
 """
 
 # More than 10 calls of one name to one place under one span, all but a few of them within 2 × of their median.

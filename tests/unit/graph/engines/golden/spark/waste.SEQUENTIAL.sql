@@ -4,4 +4,4 @@ FROM (SELECT m.parent, m.edge_id, m.name, m.start_ns, m.duration_ns, m.parent_ns
 FROM made AS m
 JOIN (SELECT parent
 FROM made WHERE NOT asynchronous GROUP BY parent HAVING COUNT(*) > 1) AS k ON m.parent = k.parent LEFT
-JOIN repeated AS r ON m.parent = r.parent AND m.edge_id = r.edge_id AND m.name = r.name WHERE NOT m.asynchronous AND r.parent IS NULL) AS n WHERE n.before_failed = 0 AND n.before_ended_ns = n.all_ended_ns) AS g WHERE gap_ns >= 0 AND gap_ns * 10 <= cost_ns AND cost_ns * 50 >= parent_ns AND cost_ns > 0
+JOIN repeated AS r ON m.parent = r.parent AND m.edge_id = r.edge_id AND m.name = r.name WHERE NOT m.asynchronous AND r.parent IS NULL) AS n WHERE n.before_failed = 0 AND n.before_ended_ns = n.all_ended_ns) AS g WHERE gap_ns >= 0 AND cost_ns > 0 AND CAST(gap_ns AS DOUBLE) * 10 <= cost_ns AND CAST(cost_ns AS DOUBLE) * 50 >= parent_ns
