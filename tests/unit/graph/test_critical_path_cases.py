@@ -204,6 +204,15 @@ def test_times_that_no_clock_should_say() -> None:
     assert share(few, "1").drag_ms == share(few, "1").exclusive_ms
 
 
+def test_sums_over_traces_of_decades_leave_no_64_bits() -> None:
+    decades = 1_700_000_000_000
+    spans = [make_span(1, None, INTERNAL, "s", 0, decades, trace=trace) for trace in range(1, 40)]
+    paths = paths_of(spans_to_table(spans))
+    assert paths.total_ms == 39 * decades
+    assert (paths.shares[0].exclusive_ms, paths.shares[0].drag_ms) == (39 * decades, 39 * decades)
+    assert paths.shares[0].share == 1
+
+
 def test_parts_do_not_matter() -> None:
     spans = [
         replace(

@@ -113,6 +113,13 @@ def test_neighbours_could_run_at_the_same_time() -> None:
     assert not found(page([(5, 15), (15, 35)], names="ab", failed="x.")), "the first failed"
 
 
+def test_a_clock_that_begins_in_1970_does_not_leave_64_bits() -> None:
+    now = 1.7e12
+    assert not found(page([(0, 20), (now, now + 20)], names="ab"))
+    late = 9.2e12
+    assert not found(page([(0, late)] * 11), Waste.SEQUENTIAL)
+
+
 @settings(max_examples=20)
 @given(st.lists(st.integers(3, 9), min_size=2, max_size=6))
 def test_what_neighbours_save_is_never_more_than_running_all_at_once(lengths: list[int]) -> None:

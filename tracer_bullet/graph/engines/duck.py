@@ -72,7 +72,7 @@ class DuckEngine:
 
     def define(self, name: str, query: str) -> None:
         """See Engine."""
-        self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
+        self._run(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
 
     def fill(self, name: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row]) -> None:
         """See Engine."""
@@ -91,7 +91,7 @@ class DuckEngine:
 
     def rows(self, query: str) -> list[Row]:
         """See Engine."""
-        return self._connection.execute(query).fetchall()
+        return self._run(query).fetchall()
 
     def table(self, query: str) -> pa.Table:
         """See Engine."""
@@ -101,6 +101,15 @@ class DuckEngine:
         """See Engine."""
         self._connection.close()
         self._folder.cleanup()
+
+    def _run(self, query: str) -> duckdb.DuckDBPyConnection:
+        try:
+            return self._connection.execute(query)
+        except RuntimeError as error:
+            # What a signal's handler raised within a query, DuckDB drops.
+            if str(error) == "Query interrupted":
+                raise KeyboardInterrupt from error
+            raise
 
     def _open(self, source: pa.Table | Path | str) -> None:
         try:

@@ -33,7 +33,7 @@ def describe(head: bytes, first: Any) -> str:
     `first` is the first JSON value in it, None when there is none.
     """
     text = head.lstrip(b" \t\r\n")
-    if not text:
+    if not text and first is None:
         return "nothing: it is empty"
     if first is not None and not isinstance(first, bytes):
         return f"JSON: {_outline(first)}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 from urllib.parse import quote
 
 import pytest
@@ -166,3 +167,15 @@ def test_without_pyspark_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp
     found = failure("local[2]", tmp_path)
     assert found.code == "TB503"
     assert "tracer-bullet[spark]" in found.cure
+
+
+def test_an_interrupted_query_is_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DuckDB drops what a signal's handler raised within a query."""
+    with DuckEngine(SPANS) as engine:
+        broken = Mock(**{"execute.side_effect": RuntimeError("Query interrupted")})
+        with monkeypatch.context() as patched:
+            patched.setattr(engine, "_connection", broken)
+            with pytest.raises(KeyboardInterrupt):
+                engine.rows("SELECT 1")
+            with pytest.raises(KeyboardInterrupt):
+                engine.define("one", "SELECT 1")

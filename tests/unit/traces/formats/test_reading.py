@@ -48,6 +48,7 @@ def test_an_unknown_format_is_refused() -> None:
         (json.dumps({str(n): n for n in range(9)}).encode(), 'an object with "0", "1", "2", "3", "4", "5", …'),
         (b'[{"a": 1}, 2]', 'JSON: an array of 2, first an object with "a"'),
         (b"[]", "an empty array"),
+        (b"[" * 900 + b"]" * 900, "an array of 1, first an array of 1"),
         (b"{}", "an empty object"),
         (b"[null]", "an array of 1, first null"),
         (b"PAR1\x15\x04", "a Parquet file"),
@@ -60,6 +61,11 @@ def test_what_is_not_recognised_is_described(data: bytes, looks: str) -> None:
     count, reading = spans_in(data)
     assert (count, reading.format) == (0, "")
     assert looks in reading.looks_like
+
+
+def test_blank_lines_before_the_first_value_are_no_binary_data() -> None:
+    _, reading = spans_in(b"\n" * 5000 + b'{"a": 1}')
+    assert reading.looks_like == 'JSON: an object with "a"'
 
 
 def test_what_was_decoded_when_reading_broke_off_is_given_if_it_is_whole() -> None:
