@@ -65,7 +65,7 @@ def derive_objectives(engine: Engine, outer: Objective, *, seed: int = 0) -> Der
 
 def derive_from(requests: Requests, outer: Objective) -> Derivation:
     """The pure part of `derive_objectives`."""
-    total = int(requests.duration_ns[requests.near].sum())
+    total = int(requests.duration_ns[requests.near].sum(dtype=np.float64))
     if len(requests.duration_ns) < LEAST_REQUESTS or not total:
         return Derivation(outer=outer, objectives=(), requests=requests)
     parts = _parts(requests, outer, total)
@@ -185,7 +185,9 @@ def _check(derivation: Derivation, depth: int, rng: np.random.Generator, resampl
     call_request, call_operation = requests.request[kept], requests.operation[kept]
     rest = requests.duration_ns.copy()
     np.subtract.at(rest, call_request, requests.critical_ns[kept])
-    rest_share = float(rest[requests.near].sum() / requests.duration_ns[requests.near].sum())
+    rest_share = float(
+        rest[requests.near].sum(dtype=np.float64) / requests.duration_ns[requests.near].sum(dtype=np.float64)
+    )
     draws = {
         p.operation: _Draw(requests.call_ns[requests.operation == p.operation], p.threshold_ns, p.target) for p in parts
     }

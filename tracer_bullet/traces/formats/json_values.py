@@ -78,10 +78,10 @@ class _Text:
     def values(self) -> Iterator[Any]:
         if not self._skip_to_value():
             return
-        while b"\n" not in self._held and len(self._held) <= self._limits.group and self._fill():
+        while self._held.count(b"\n") < 2 and len(self._held) <= self._limits.group and self._fill():
             pass
-        line, newline, _ = self._held.partition(b"\n")
-        if newline and self._is_value(bytes(line)):
+        line, newline, rest = self._held.partition(b"\n")
+        if newline and (self._is_value(bytes(line)) or self._is_torn(bytes(line), bytes(rest.partition(b"\n")[0]))):
             yield from self._lines()
         else:
             yield from self._structured()
@@ -91,6 +91,10 @@ class _Text:
         self._over = self._over or not chunk
         self._held += chunk
         return bool(chunk)
+
+    def _is_torn(self, line: bytes, following: bytes) -> bool:
+        """Whether a line begins no value, as a log's with a bracket: the next one holds a whole value of its own."""
+        return line.strip(_BLANK)[-1:] not in (b"[", b"{", b",", b":") and self._is_value(following)
 
     def _is_value(self, line: bytes) -> bool:
         try:

@@ -121,6 +121,13 @@ def test_bad_lines_are_lost_alone() -> None:
     assert lost == {NO_JSON: 2}
 
 
+@pytest.mark.parametrize("torn", ["[INFO starting", "{starting", "[1,2", '[{"traceId":"a', '{"a":{"b":1}'])
+def test_a_first_line_that_is_no_value_takes_nothing_with_it(torn: str) -> None:
+    lines = "".join(f'{{"n":{n}}}\n' for n in range(3))
+    found, lost = values(f"{torn}\n{lines}".encode())
+    assert (found, lost) == ([{"n": 0}, {"n": 1}, {"n": 2}], {NO_JSON: 1})
+
+
 def test_a_torn_last_line_gives_what_is_whole_in_it() -> None:
     found, lost = values(b'{"a":1}\n{"resourceSpans":[{"x":1},{"x":2},{"x"')
     assert found == [{"a": 1}, {"resourceSpans": [{"x": 1}, {"x": 2}]}]
