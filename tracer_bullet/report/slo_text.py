@@ -33,7 +33,7 @@ def _row(verdict: ObjectiveVerdict) -> tuple[str, ...]:
         f"{verdict.low:.2%} to {verdict.high:.2%}",
         measured,
         f"{verdict.windows_missed} of {verdict.windows}",
-        f"{verdict.budget_left:.1%}",
+        f"{verdict.budget_left:.3%}",
     )
 
 

@@ -71,7 +71,7 @@ DRIFT = Drift(
 def test_a_missed_objective_says_who_where_and_how_fast() -> None:
     text = render_slos(SloReport(verdicts=(VERDICT,), derived=(DERIVED,), checks=(CHECK,), notes=("o.yaml:1: why",)))
     for said in (
-        "✕ missed  front", "88.00% to 92.00%", "412 ms", "4 of 10", "-150.0%", "worst window 50.00%",
+        "✕ missed  front", "88.00% to 92.00%", "412 ms", "4 of 10", "-150.000%", "worst window 50.00%",
         "burned 20 times too fast in 1 h (alert at 14.4)", "tell team-a", "slos/a.yaml:3", "› cart GET /cart",
         "99.8000% < 60.0 ms", "✕ it does not", "o.yaml:1: why",
     ):  # fmt: skip
