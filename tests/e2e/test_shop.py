@@ -86,7 +86,8 @@ def test_the_run_folder_holds_graph_verdict_page_and_junit(firing_range: Callabl
     assert stores
     assert all(dict(e.decisions) == {"rolled_back": e.writes} for e in stores)
     assert {p.name for p in folder.path.iterdir()} == {
-        "run.json", "shots.parquet", "spans", "graph.json", "verdict.json", "report.html", "junit.xml",
+        "run.json", "shots.parquet", "spans", "graph.json", "analysis.json", "examples.parquet", "verdict.json",
+        "report.html", "junit.xml",
     }  # fmt: skip
     manifest = json.loads(folder.manifest.read_text())
     assert manifest["state"] == "finished"
