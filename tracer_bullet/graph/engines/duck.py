@@ -16,6 +16,8 @@ from tracer_bullet.errors import UsageError
 from tracer_bullet.graph.engines.base import EngineOptions, Row
 
 _ARROW = {"BIGINT": pa.int64(), "INTEGER": pa.int32(), "DOUBLE": pa.float64(), "VARCHAR": pa.string()}
+# How the portable SQL numbers rows, where any numbers will do.
+_NUMBER = "CAST(row_number() OVER () AS INTEGER) AS row_id,"
 _VIEWS = (
     """CREATE VIEW source_attribute AS
     SELECT trace_hi, trace_lo, span_id, kv.key AS key, kv.value AS value
@@ -72,7 +74,14 @@ class DuckEngine:
 
     def define(self, name: str, query: str) -> None:
         """See Engine."""
-        self._run(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
+        if _NUMBER not in query:
+            self._run(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
+            return
+        # A window over all rows runs on one core and holds them all; a table's own row ids cost nothing.
+        self._run(f"CREATE OR REPLACE TEMP TABLE {name}_row AS {query.replace(_NUMBER, '')}")
+        self._run(
+            f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT CAST(rowid + 1 AS INTEGER) AS row_id, * FROM {name}_row"
+        )
 
     def fill(self, name: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row]) -> None:
         """See Engine."""
