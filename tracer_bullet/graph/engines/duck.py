@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,8 +17,6 @@ from tracer_bullet.errors import UsageError
 from tracer_bullet.graph.engines.base import EngineOptions, Row
 
 _ARROW = {"BIGINT": pa.int64(), "INTEGER": pa.int32(), "DOUBLE": pa.float64(), "VARCHAR": pa.string()}
-# How the portable SQL numbers rows, where any numbers will do.
-_NUMBER = "CAST(row_number() OVER () AS INTEGER) AS row_id,"
 _VIEWS = (
     """CREATE VIEW source_attribute AS
     SELECT trace_hi, trace_lo, span_id, kv.key AS key, kv.value AS value
@@ -74,14 +73,7 @@ class DuckEngine:
 
     def define(self, name: str, query: str) -> None:
         """See Engine."""
-        if _NUMBER not in query:
-            self._run(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
-            return
-        # A window over all rows runs on one core and holds them all; a table's own row ids cost nothing.
-        self._run(f"CREATE OR REPLACE TEMP TABLE {name}_row AS {query.replace(_NUMBER, '')}")
-        self._run(
-            f"CREATE OR REPLACE TEMP VIEW {name} AS SELECT CAST(rowid + 1 AS INTEGER) AS row_id, * FROM {name}_row"
-        )
+        self._run(f"CREATE OR REPLACE TEMP TABLE {name} AS {query}")
 
     def fill(self, name: str, columns: Sequence[tuple[str, str]], rows: Sequence[Row]) -> None:
         """See Engine."""
@@ -104,7 +96,8 @@ class DuckEngine:
 
     def table(self, query: str) -> pa.Table:
         """See Engine."""
-        return self._connection.sql(query).to_arrow_table()
+        with self._told():
+            return self._connection.sql(query).to_arrow_table()
 
     def close(self) -> None:
         """See Engine."""
@@ -112,13 +105,26 @@ class DuckEngine:
         self._folder.cleanup()
 
     def _run(self, query: str) -> duckdb.DuckDBPyConnection:
-        try:
+        with self._told():
             return self._connection.execute(query)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What DuckDB raises in the middle of a query, as what it means."""
+        try:
+            yield
         except RuntimeError as error:
             # What a signal's handler raised within a query, DuckDB drops.
             if str(error) == "Query interrupted":
                 raise KeyboardInterrupt from error
             raise
+        except duckdb.OutOfMemoryException as error:
+            raise UsageError(
+                "TB508",
+                "the analysis needs more memory than it may have",
+                why=str(error).partition("\n")[0],
+                cure="raise --memory-mb, take fewer --threads, or another engine: --on (docs/engines.md)",
+            ) from error
 
     def _open(self, source: pa.Table | Path | str) -> None:
         try:

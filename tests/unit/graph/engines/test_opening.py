@@ -179,3 +179,11 @@ def test_an_interrupted_query_is_an_interrupt(monkeypatch: pytest.MonkeyPatch) -
                 engine.rows("SELECT 1")
             with pytest.raises(KeyboardInterrupt):
                 engine.define("one", "SELECT 1")
+
+
+def test_too_little_memory_is_told_with_its_cure() -> None:
+    with DuckEngine(SPANS, EngineOptions(memory_limit_mb=64)) as engine:
+        for ask in (engine.rows, engine.table):
+            with pytest.raises(UsageError, match="needs more memory") as told:
+                ask("SELECT length(string_agg(repeat('x', 1000), '')) AS n FROM range(400000)")
+            assert (told.value.code, "--memory-mb" in told.value.cure) == ("TB508", True)
