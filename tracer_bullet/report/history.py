@@ -6,20 +6,16 @@ offline file under a Content Security Policy, as the report's is (report/page.py
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from functools import cache
-from importlib.resources import files
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from tracer_bullet.model import Edge, Node, ServiceGraph
 from tracer_bullet.report.columns import columns
+from tracer_bullet.report.offline import asset, dagre, page_environment, policy
 from tracer_bullet.report.text import iso, line, moment, ms, plural
 
 MAX_NODES: Final = 150
@@ -118,9 +114,9 @@ def render_history_text(history: History, *, everything: bool = False) -> str:
 
 def render_history_page(history: History) -> str:
     """The page as HTML5 text, to be written as UTF-8."""
-    style, scripts = _asset("history.css"), (_dagre(), _asset("history.js"))
+    style, scripts = asset("history.css"), (dagre(), asset("history.js"))
     return (
-        _environment()
+        page_environment()
         .get_template("history.html.j2")
         .render(
             history=history,
@@ -130,7 +126,7 @@ def render_history_page(history: History) -> str:
             data=_data(history),
             style=Markup(style),  # noqa: S704 - our own files, hashed below
             scripts=[Markup(s) for s in scripts],  # noqa: S704
-            policy=_policy(style, scripts),
+            policy=policy([style], list(scripts)),
         )
     )
 
@@ -223,37 +219,3 @@ def _data(history: History) -> dict[str, Any]:
 
 def _drawn(track: Track) -> dict[str, Any]:
     return {"name": track.name, "kind": track.kind, "states": [s.value for s in track.states], "notes": track.notes}
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("tracer_bullet.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-@cache
-def _asset(name: str) -> str:
-    return files("tracer_bullet.report").joinpath("static", name).read_text(encoding="utf-8")
-
-
-def _dagre() -> str:
-    """The layout library behind its licence, without the pointer to its source map (a file we do not ship)."""
-    code = _asset("vendor/dagre.min.js").partition("\n//# sourceMappingURL")[0]
-    return f"/*! @dagrejs/dagre\n{_asset('vendor/LICENSE.dagre')}*/\n{code}\n"
-
-
-def _policy(style: str, scripts: Iterable[str]) -> str:
-    """A Content Security Policy (CSP Level 3, section 2.3.1) that allows these inline texts and nothing else."""
-
-    def source(text: str) -> str:
-        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-    return (
-        f"default-src 'none'; script-src {' '.join(map(source, scripts))}; style-src {source(style)}; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )

@@ -7,17 +7,13 @@ as JSON that scripts place with `textContent`.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from tracer_bullet.report.graph_view import KIND_TEXT, cut_graph, cut_note
 from tracer_bullet.report.map_data import DRAWN_EDGES, DRAWN_NODES, drawn_note, map_data, ordered_edges
+from tracer_bullet.report.offline import asset, dagre, page_environment, policy
 from tracer_bullet.report.shape import Document, GraphView
 from tracer_bullet.report.timing_view import QUANTILES
 
@@ -28,13 +24,13 @@ _SCRIPTS = ("base", "map_layout", "map_draw", "panel", "histogram", "find", "map
 def render_page(document: Document) -> str:
     """The page as HTML5 text, to be written as UTF-8."""
     graph = document.graph
-    style, head = _asset("page.css") + _asset("views.css"), _asset("head.js")
-    scripts = (_dagre(), *(_asset(f"{name}.js") for name in _SCRIPTS))
+    style, head = asset("page.css") + asset("views.css"), asset("head.js")
+    scripts = (dagre(), *(asset(f"{name}.js") for name in _SCRIPTS))
     used = {n.kind for n in graph.nodes}
     sections = _sections(document)
     table, note = _table_edges(graph)
     return (
-        _environment()
+        page_environment()
         .get_template("page.html.j2")
         .render(
             doc=document,
@@ -52,7 +48,7 @@ def render_page(document: Document) -> str:
             style=Markup(style),  # noqa: S704 - our own files, hashed below
             head_script=Markup(head),  # noqa: S704
             scripts=[Markup(s) for s in scripts],  # noqa: S704
-            policy=_policy([style], [head, *scripts]),
+            policy=policy([style], [head, *scripts]),
         )
     )
 
@@ -84,37 +80,3 @@ def _table_edges(graph: GraphView) -> tuple[list[Any], str]:
         return list(graph.edges), ""
     kept = ordered_edges(graph)[:MAX_TABLE_EDGES]
     return kept, cut_note(len(kept), len(graph.edges), "edge", "the failing and the busiest first")
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("tracer_bullet.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-@cache
-def _asset(name: str) -> str:
-    return files("tracer_bullet.report").joinpath("static", name).read_text(encoding="utf-8")
-
-
-def _dagre() -> str:
-    """The layout library behind its licence, without the pointer to its source map (a file we do not ship)."""
-    code = _asset("vendor/dagre.min.js").partition("\n//# sourceMappingURL")[0]
-    return f"/*! @dagrejs/dagre\n{_asset('vendor/LICENSE.dagre')}*/\n{code}\n"
-
-
-def _policy(styles: list[str], scripts: list[str]) -> str:
-    """A Content Security Policy (CSP Level 3, section 2.3.1) that allows these inline texts and nothing else."""
-
-    def sources(texts: list[str]) -> str:
-        return " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(t.encode()).digest()).decode()}'" for t in texts)
-
-    return (
-        f"default-src 'none'; script-src {sources(scripts)}; style-src {sources(styles)}; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
