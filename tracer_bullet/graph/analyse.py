@@ -15,7 +15,7 @@ from tracer_bullet.graph.latency import measure_latency
 from tracer_bullet.graph.paths import find_critical_paths
 from tracer_bullet.graph.prepare import prepare
 from tracer_bullet.graph.skew import measure_skew, read_clock
-from tracer_bullet.graph.sql import figures
+from tracer_bullet.graph.sql import figures, latency
 from tracer_bullet.graph.waste import find_waste
 from tracer_bullet.model import Analysis, Catalog, ServiceGraph, System
 
@@ -47,7 +47,7 @@ def analyse(
     critical = find_critical_paths(engine)
     yield "causes"
     causes, bad_traces = find_causes(engine, catalog or Catalog())
-    ((start_ns, end_ns),) = engine.rows(figures.EXTENT)
+    ((start_ns, end_ns),) = engine.rows(latency.EXTENT)
     return graph, Analysis(
         start_ns=start_ns or 0,
         end_ns=end_ns or 0,

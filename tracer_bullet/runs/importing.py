@@ -82,7 +82,7 @@ class _Import:
 
     def write(self, state: str) -> None:
         if self.folder is not None:
-            write_json(imports_file(self.folder), self.report())
+            write_json(self.folder.imported, self.report())
             ended_ns = None if state == "running" else time.time_ns()
             write_json(self.folder.manifest, replace(self.manifest, state=state, ended_ns=ended_ns))
 
@@ -120,11 +120,6 @@ def import_spans(
             raise
         running.write("finished")
     yield ImportEnded(report=running.report(), folder=running.folder.path)
-
-
-def imports_file(folder: RunFolder) -> Path:
-    """`import.json` of a run folder: a `model.imported.ImportReport`."""
-    return folder.path / "import.json"
 
 
 def _read_all(running: _Import, forced: str | None) -> Iterator[ImportEvent]:

@@ -18,7 +18,7 @@ from tests.unit.traces.formats.samples import content
 from tracer_bullet.errors import UsageError, WorkspaceError
 from tracer_bullet.model import RunManifest, RunStarted
 from tracer_bullet.model.imported import ImportReport
-from tracer_bullet.runs.importing import ImportEnded, ImportEvent, Input, import_spans, imports_file
+from tracer_bullet.runs.importing import ImportEnded, ImportEvent, Input, import_spans
 from tracer_bullet.runs.span_files import SpanFiles, TraceCount
 from tracer_bullet.runs.store import read_spans
 from tracer_bullet.traces.columns import SpanColumns
@@ -78,7 +78,7 @@ def test_files_of_several_formats_become_one_run(tmp_path: Path) -> None:
         f"{', '.join(names[:3])} and 1 more",
     )
     assert manifest.ended_ns is not None
-    assert read_json(imports_file(folder), ImportReport) == report
+    assert read_json(folder.imported, ImportReport) == report
     assert latest_run(tmp_path) == folder
 
 
@@ -135,7 +135,7 @@ def test_breaking_off_keeps_what_was_read(tmp_path: Path) -> None:
         next(events)
     with pytest.raises(KeyboardInterrupt):
         events.throw(KeyboardInterrupt())  # type: ignore[attr-defined]
-    manifest, report = read_json(folder.manifest, RunManifest), read_json(imports_file(folder), ImportReport)
+    manifest, report = read_json(folder.manifest, RunManifest), read_json(folder.imported, ImportReport)
     assert manifest.state == "interrupted"
     assert [f.name for f in report.files] == ["first", "endless"]
     assert read_table(folder.spans).num_rows == report.spans > 7
@@ -155,7 +155,7 @@ def test_breaking_off_before_the_first_batch_keeps_its_spans(tmp_path: Path) -> 
     folder = latest_run(tmp_path)
     assert folder is not None
     assert read_json(folder.manifest, RunManifest).state == "interrupted"
-    assert len(read_spans(folder)) == read_json(imports_file(folder), ImportReport).spans == 12
+    assert len(read_spans(folder)) == read_json(folder.imported, ImportReport).spans == 12
 
 
 def test_a_disk_that_is_full_is_told_and_the_manifest_says_so(tmp_path: Path) -> None:

@@ -21,6 +21,29 @@ def _outbound(*keys: str) -> str:
     return f"CASE WHEN kind IN (3, 4, 5) THEN {first(*keys)} ELSE '' END"
 
 
+def covered_by(clipped: str) -> str:
+    """The WITH of own times: `covered` has (parent, covered_ns), the length of the union of `clipped`'s intervals.
+
+    `clipped` is a query for (parent, start_ns, end_ns), each interval cut to its parent.
+    """
+    return f"""
+WITH
+clipped AS ({clipped}),
+ordered AS (
+    SELECT
+        parent, start_ns, end_ns,
+        max(end_ns) OVER (
+            PARTITION BY parent ORDER BY start_ns, end_ns ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS covered_to
+    FROM clipped
+),
+covered AS (
+    SELECT parent, sum(greatest(end_ns - greatest(start_ns, coalesce(covered_to, start_ns)), 0)) AS covered_ns
+    FROM ordered
+    GROUP BY parent
+)"""
+
+
 def asynchronous(caller: str, callee: str) -> str:
     """The one test of a pair of `span` rows (by their aliases) for a caller that does not wait: it sends a message,
     or the other takes one. Links are asynchronous by themselves."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from tracer_bullet.graph.sql.facts import covered_by
+
 EDGE_FIGURES: Final = """
 SELECT
     e.edge_id, e.source_kind, e.source_name, e.source_system, e.target_kind, e.target_name, e.target_system,
@@ -74,9 +76,8 @@ SELECT
 """
 
 # Self time of entry spans: a span's length without the union of its direct children's intervals, each cut to the span.
-OWN_TIMES: Final = """
-WITH
-clipped AS (
+OWN_TIMES: Final = (
+    covered_by("""
     SELECT
         pair.parent, greatest(c.start_ns, p.start_ns) AS start_ns, least(c.end_ns, p.end_ns) AS end_ns
     FROM pair
@@ -84,25 +85,14 @@ clipped AS (
     JOIN span AS p ON pair.parent = p.row_id
     JOIN span AS c ON pair.child = c.row_id
     WHERE c.end_ns > p.start_ns AND c.start_ns < p.end_ns
-),
-ordered AS (
-    SELECT
-        parent, start_ns, end_ns,
-        max(end_ns) OVER (
-            PARTITION BY parent ORDER BY start_ns, end_ns ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-        ) AS covered_to
-    FROM clipped
-),
-covered AS (
-    SELECT parent, sum(greatest(end_ns - greatest(start_ns, coalesce(covered_to, start_ns)), 0)) AS covered_ns
-    FROM ordered
-    GROUP BY parent
-)
+""")
+    + """
 SELECT s.row_id, s.duration_ns - coalesce(c.covered_ns, 0) AS own_ns
 FROM span AS s
 JOIN entry AS n ON s.row_id = n.row_id
 LEFT JOIN covered AS c ON s.row_id = c.parent
 """
+)
 
 OPERATIONS: Final = """
 SELECT s.service, s.name, count(*), sum(CASE WHEN s.failed THEN 1 ELSE 0 END)
@@ -111,8 +101,6 @@ JOIN entry AS n ON s.row_id = n.row_id
 GROUP BY s.service, s.name
 ORDER BY s.service, s.name
 """
-
-EXTENT: Final = "SELECT min(start_ns), max(end_ns) FROM span"
 
 WANTED: Final = """
 SELECT s.*

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from tracer_bullet.graph.sql.facts import covered_by
+
 # Roots of traces that did not fail, ordered within their operation.
 PACED: Final = """
 SELECT
@@ -107,34 +109,22 @@ LEFT JOIN {cut} AS c ON s.row_id = c.row_id
 """
 
 # Own time of every span: without the union of its children's.
-OWN: Final = """
-WITH
-clipped AS (
+OWN: Final = (
+    covered_by("""
     SELECT pair.parent, greatest(c.start_ns, p.start_ns) AS start_ns, least(c.end_ns, p.end_ns) AS end_ns
     FROM within_root AS p
     JOIN pair ON p.row_id = pair.parent
     JOIN within_root AS c ON pair.child = c.row_id
     WHERE c.end_ns > p.start_ns AND c.start_ns < p.end_ns
-),
-ordered AS (
-    SELECT
-        parent, start_ns, end_ns,
-        max(end_ns) OVER (
-            PARTITION BY parent ORDER BY start_ns, end_ns ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
-        ) AS covered_to
-    FROM clipped
-),
-covered AS (
-    SELECT parent, sum(greatest(end_ns - greatest(start_ns, coalesce(covered_to, start_ns)), 0)) AS covered_ns
-    FROM ordered
-    GROUP BY parent
-)
+""")
+    + """
 SELECT
     w.row_id, w.trace_hi, w.trace_lo, w.span_id, w.stratum, w.slow, w.service, w.name, w.target_name,
     CAST(greatest(w.end_ns - w.start_ns, 0) - coalesce(c.covered_ns, 0) AS BIGINT) AS own_ns
 FROM within_root AS w
 LEFT JOIN covered AS c ON w.row_id = c.parent
 """
+)
 
 OWN_BY_OPERATION: Final = """
 SELECT

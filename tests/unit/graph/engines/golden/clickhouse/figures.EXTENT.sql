@@ -1,2 +1,0 @@
-SELECT MIN(start_ns), MAX(end_ns)
-FROM span
