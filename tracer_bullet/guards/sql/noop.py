@@ -70,7 +70,11 @@ async def answer(unsent: Unsent) -> Answer:
 
     found = template(unsent.sql, unsent.dialect, unsent.style, has_parameters=any(unsent.sets))
     tree = found.tree
-    kinds = {exp.Insert: _Insert, exp.Update: _Change, exp.Delete: _Change}
+    kinds: dict[type[exp.Expression], type[_Insert | _Change]] = {
+        exp.Insert: _Insert,
+        exp.Update: _Change,
+        exp.Delete: _Change,
+    }
     for kind, answerer in kinds.items():
         if isinstance(tree, kind):
             return await _each(answerer(unsent, found), unsent)
@@ -106,7 +110,7 @@ async def recalled(unsent: Unsent) -> Answer | None:
     return Answer(1, tuple(shown), (tuple([await work.stored(row, c) for c in shown]),))
 
 
-async def _each(work: _Work, unsent: Unsent) -> Answer:
+async def _each(work: _Insert | _Change, unsent: Unsent) -> Answer:
     """One answer for all parameter sets."""
     answers = [await work.answer(parameters) for parameters in unsent.sets or (None,)]
     counts = [a.rowcount for a in answers]
@@ -132,16 +136,12 @@ def _refuse_rows(unsent: Unsent, found: Template) -> None:
 
 
 class _Work:
-    """What the answers of all statements need."""
+    """What the answers of all statements need; those that change something have an `answer` for one parameter set."""
 
     def __init__(self, unsent: Unsent, found: Template) -> None:
         self.unsent = unsent
         self.template = found
         self.notes = Notes.of(unsent.scope)
-
-    async def answer(self, parameters: Parameters) -> Answer:
-        """The answer for one parameter set."""
-        raise NotImplementedError
 
     def refused(self, why: str) -> WriteRefused:
         return WriteRefused(self.unsent.statement.operation, f"it is not sent, and {why}")
