@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from tracer_bullet.model import NodeKind, Outcome, RequestType, RunManifest, ServiceGraph, Trace, Verdict
 from tracer_bullet.model.analysis import Analysis, PathSection
@@ -23,7 +23,7 @@ from tracer_bullet.report.graph_view import build_graph_view
 from tracer_bullet.report.insight import Insight
 from tracer_bullet.report.insight_view import Findings, analysis_headline, analysis_tiles, build_insight, slo_tiles
 from tracer_bullet.report.latency_view import axis_of, build_analysed_operations, build_operations
-from tracer_bullet.report.shape import Document, GraphView, Totals
+from tracer_bullet.report.shape import Document, Example, GraphView, OperationRow, Totals
 from tracer_bullet.report.shape_base import Fact, Tile, Tone
 from tracer_bullet.report.timing_view import Axis
 from tracer_bullet.report.trace_view import (
@@ -92,16 +92,42 @@ def build_document(
         if analysis is not None and analysis.operations
         else build_operations(graph.operations, MAX_OPERATIONS)
     )
+    views = _Views(
+        graph=view,
+        examples=examples,
+        operations=operations,
+        operations_note=operations_note,
+        totals=_totals(verdict, view, traces, analysis),
+        insight=insight,
+    )
+    started = _started(manifest, verdict, analysis, views)
+    return _analysed(started, analysis) if verdict is None else _judged(started, verdict, traces, flag_sent)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Views:
+    """The parts of a document that are made before it is known whether bullets were judged."""
+
+    graph: GraphView
+    examples: tuple[Example, ...]
+    operations: tuple[OperationRow, ...]
+    operations_note: str
+    totals: Totals
+    insight: Insight
+
+
+def _started(manifest: RunManifest, verdict: Verdict | None, analysis: Analysis | None, views: _Views) -> Document:
+    """The document without what a verdict, or its absence, says."""
     duration_s = max(0.0, ((manifest.ended_ns or manifest.started_ns) - manifest.started_ns) / 1e9)
-    started = Document(
+    return Document(
         run_id=text.line(manifest.run_id, 80),
         kind=text.line(manifest.kind, 40),
         scenario=text.line(manifest.scenario),
         target=text.line(manifest.target),
         title=_title(manifest),
         outcome=None,
-        outcome_text=_analysed_text(insight),
-        tone=Tone.PLAIN if _analysed_text(insight) == ANALYSED else Tone.BAD,
+        outcome_text=_analysed_text(views.insight),
+        tone=Tone.PLAIN if _analysed_text(views.insight) == ANALYSED else Tone.BAD,
         exit_code=0,
         headline="",
         started=text.moment(manifest.started_ns),
@@ -111,22 +137,21 @@ def build_document(
         if manifest.ended_ns is not None
         else f"not ended ({text.line(manifest.state, 40)})",
         tiles=(),
-        totals=_totals(verdict, view, traces, analysis),
+        totals=views.totals,
         findings=(),
         findings_note="",
-        graph=view,
-        operations=operations,
-        operations_note=operations_note,
-        examples=examples,
+        graph=views.graph,
+        operations=views.operations,
+        operations_note=views.operations_note,
+        examples=views.examples,
         examples_rule=RULE if analysis is None else ANALYSIS_RULE if verdict is None else f"{RULE} {_MORE}",
         hops=(),
         writes=(),
         writes_note="",
         checks=(),
         facts=_facts(manifest, analysis, duration_s),
-        insight=insight,
+        insight=views.insight,
     )
-    return _analysed(started, analysis) if verdict is None else _judged(started, verdict, traces, flag_sent)
 
 
 _MORE = "Besides, traces that the analysis chose."
