@@ -24,9 +24,12 @@ import grpc
 import grpc.aio
 from google.protobuf.wrappers_pb2 import StringValue
 
+from tests.servers.loops import end_loop
+
 SERVICE = "tests.Ledger"
 KINDS = {"Add": "unary_unary", "Watch": "unary_stream", "AddAll": "stream_unary", "Talk": "stream_stream"}
 WORKERS = 2
+_GRACE_S = 5.0
 
 
 class LedgerStub:
@@ -140,10 +143,9 @@ def run_aio_server(
         try:
             yield f"127.0.0.1:{port}"
         finally:
-            asyncio.run_coroutine_threadsafe(server.stop(None), loop).result(60)
+            # A handler whose last message has just gone out is not there yet: give it the time to end by itself.
+            asyncio.run_coroutine_threadsafe(server.stop(_GRACE_S), loop).result(60)
             if close is not None:
                 asyncio.run_coroutine_threadsafe(close(), loop).result(60)
     finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+        end_loop(loop, thread)

@@ -10,6 +10,8 @@ from typing import Any, Self
 
 from aiosmtpd.smtp import SMTP
 
+from tests.servers.loops import end_loop
+
 _TIMEOUT_S = 60.0
 
 
@@ -64,17 +66,11 @@ class MailServer:
 
     def _end(self) -> None:
         asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(_TIMEOUT_S)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        end_loop(self._loop, self._thread)
 
     async def _stop(self) -> None:
         if self._server is not None:
             self._server.close()
-        rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
 
     async def handle_MAIL(  # noqa: N802  # aiosmtpd's name
         self, _server: Any, _session: Any, envelope: Any, address: str, _options: Any

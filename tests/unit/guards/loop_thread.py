@@ -9,6 +9,8 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, Self
 
+from tests.servers.loops import end_loop
+
 
 class Loop:
     """An event loop in a thread, as a service's is."""
@@ -36,6 +38,4 @@ class Loop:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        end_loop(self._loop, self._thread)
