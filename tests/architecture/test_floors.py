@@ -29,6 +29,9 @@ FLOORS: dict[str, int] = {
     "sim": 2,
     "envoy": 2,
     "conformance": 2,
+    "capture": 2,
+    "replay": 2,
+    "engine": 2,
     "runs": 3,
     "cli": 4,
     "__main__": 5,
@@ -38,6 +41,7 @@ SAME_FLOOR: set[tuple[str, str]] = {("guards", "context")}
 # What runs in the harness must not reach what runs in services, but for these.
 HARNESS_TO_SERVICE: set[tuple[str, str]] = {
     ("audit", "guards"),  # one classifier says what a write is
+    ("capture", "context"),  # it must know a bullet when it sees one
     ("conformance", "context"),  # it signs, and reads what the service forwards
     ("sim", "guards"),
     ("sim", "context"),
@@ -94,6 +98,9 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "sim": {"starlette", "uvicorn", "sqlalchemy", "opentelemetry", "httpx", "httpcore", "aiosqlite", "asyncpg"},
     "envoy": {"pydantic", "yaml"},
     "conformance": {"httpx", "cryptography"},
+    "capture": {"zstandard", "orjson", "google", "opentelemetry", "mitmproxy", "yaml", "jsonpath_ng"},
+    "replay": {"numpy", "orjson", "jsonpath_ng"},
+    "engine": {"uvloop", "httptools", "zmq", "msgpack", "hdrh", "numpy", "httpx", "h2", "grpc"},
     "runs": {"httpx", "pyarrow"},
     "cli": {"click", "rich"},
     "__main__": set(),

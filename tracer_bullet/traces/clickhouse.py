@@ -10,9 +10,9 @@ import httpx
 
 from tracer_bullet.errors import UnreachableError
 from tracer_bullet.model import Span
+from tracer_bullet.model.losses import Losses
 from tracer_bullet.traces import ids
 from tracer_bullet.traces.columns import SpanColumns
-from tracer_bullet.traces.formats.base import Losses
 from tracer_bullet.traces.formats.registry import FORMATS
 from tracer_bullet.traces.otlp import MalformedError
 from tracer_bullet.traces.otlp_json import parse_json

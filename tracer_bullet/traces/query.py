@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 from tracer_bullet.model import Span
+from tracer_bullet.model.losses import Losses
 from tracer_bullet.traces.columns import SpanColumns
-from tracer_bullet.traces.formats.base import Format, Losses
+from tracer_bullet.traces.formats.base import Format
 from tracer_bullet.traces.formats.registry import FORMATS
 from tracer_bullet.traces.http_source import HttpSource
 from tracer_bullet.traces.otlp import MalformedError

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from tracer_bullet.model import Span, SpanEvent, SpanKind, SpanLink, SpanStatus
+from tracer_bullet.model.losses import Losses
 from tracer_bullet.traces.columns import SpanColumns
-from tracer_bullet.traces.formats.base import Losses, Reader
+from tracer_bullet.traces.formats.base import Reader
 from tracer_bullet.traces.formats.convert import (
     BAD_ATTRIBUTE,
     LINK_ATTRIBUTES,

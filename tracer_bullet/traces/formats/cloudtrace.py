@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from tracer_bullet.model import Span, SpanKind, SpanStatus
-from tracer_bullet.traces.formats.base import Losses, Reader
+from tracer_bullet.model.losses import Losses
+from tracer_bullet.traces.formats.base import Reader
 from tracer_bullet.traces.formats.cloudtrace_labels import parted, service_of
 from tracer_bullet.traces.formats.cloudtrace_v2 import events, links, status, texts_of, truncated
 from tracer_bullet.traces.formats.convert import BAD_PARENT, NO_ID, NO_SPAN, NO_TIME, ONE_TIME

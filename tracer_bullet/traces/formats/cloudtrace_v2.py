@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from tracer_bullet.model import SpanEvent, SpanLink, SpanStatus
-from tracer_bullet.traces.formats.base import Losses
+from tracer_bullet.model.losses import Losses
 from tracer_bullet.traces.formats.convert import LINK_ATTRIBUTES
 from tracer_bullet.traces.formats.lenient import items, part, rfc3339_ns, scaled, text_of, word
 

@@ -9,9 +9,9 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from tracer_bullet.model.losses import Losses
 from tracer_bullet.traces.columns import SpanColumns
 from tracer_bullet.traces.formats import convert as c
-from tracer_bullet.traces.formats.base import Losses
 from tracer_bullet.traces.formats.lenient import rfc3339_ns
 from tracer_bullet.traces.formats.otlp_spans import UNKNOWN_ENUM
 from tracer_bullet.traces.otlp import SERVICE_NAME, UNKNOWN_SERVICE

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping
 from math import isfinite
 from typing import Any, Final
 
+from tracer_bullet.model.losses import Losses
 from tracer_bullet.traces import ids
 from tracer_bullet.traces.columns import SpanColumns
-from tracer_bullet.traces.formats.base import Losses
 from tracer_bullet.traces.otlp import LAST_NS, double_text
 
 NO_ID: Final = "spans without a usable trace or span id"

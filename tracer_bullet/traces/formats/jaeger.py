@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from tracer_bullet.model.losses import Losses
 from tracer_bullet.traces import ids
 from tracer_bullet.traces.columns import SpanColumns
 from tracer_bullet.traces.formats import convert as c
-from tracer_bullet.traces.formats.base import Losses
 from tracer_bullet.traces.otlp import LAST_NS, SERVICE_NAME, UNKNOWN_SERVICE
 
 NO_PROCESS: Final = "spans whose process is missing: service unknown"

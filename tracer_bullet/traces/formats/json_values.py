@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from tracer_bullet.traces.formats.base import Losses
+from tracer_bullet.model.losses import Losses
 from tracer_bullet.traces.formats.parse import parse
 from tracer_bullet.traces.formats.scan import Brackets, Scanner, closers, mended, slices
 

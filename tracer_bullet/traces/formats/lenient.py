@@ -12,9 +12,9 @@ from typing import Any, Final
 import orjson
 
 from tracer_bullet.model import Span
+from tracer_bullet.model.losses import Losses
 from tracer_bullet.traces import ids
 from tracer_bullet.traces.columns import SpanColumns, utf8
-from tracer_bullet.traces.formats.base import Losses
 from tracer_bullet.traces.formats.convert import BAD_LINK, BAD_PARENT, ENDS_EARLY, NO_ID, NO_TIME, Resources, append
 from tracer_bullet.traces.formats.held import Held
 from tracer_bullet.traces.otlp import LAST_NS, double_text

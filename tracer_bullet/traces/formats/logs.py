@@ -13,8 +13,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from tracer_bullet.model import Span, SpanEvent, SpanKind, SpanStatus
+from tracer_bullet.model.losses import Losses
 from tracer_bullet.traces.formats import logs_fields as fields
-from tracer_bullet.traces.formats.base import Losses, Reader
+from tracer_bullet.traces.formats.base import Reader
 from tracer_bullet.traces.formats.convert import BAD_ATTRIBUTE, NO_SPAN, NO_TIME, ONE_TIME, PADDED
 from tracer_bullet.traces.formats.lenient import ByTrace, Records, UnusableError, flat, is_id, samples, text_of, word
 from tracer_bullet.traces.otlp import SERVICE_NAME, UNKNOWN_SERVICE

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from tracer_bullet.model.losses import Losses
 from tracer_bullet.traces.columns import SpanColumns
 from tracer_bullet.traces.formats import convert as c
-from tracer_bullet.traces.formats.base import Losses
 from tracer_bullet.traces.formats.otlp_spans import SpansReader, has_signals
 
 

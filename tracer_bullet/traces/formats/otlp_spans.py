@@ -11,10 +11,10 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from tracer_bullet.model.losses import Losses
 from tracer_bullet.traces import ids
 from tracer_bullet.traces.columns import SpanColumns
 from tracer_bullet.traces.formats import convert as c
-from tracer_bullet.traces.formats.base import Losses
 from tracer_bullet.traces.otlp import LAST_KIND, LAST_NS, LAST_STATUS, SERVICE_NAME, UNKNOWN_SERVICE
 
 KINDS: Final = {

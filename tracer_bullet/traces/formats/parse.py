@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from tracer_bullet.traces.formats.base import Losses
+from tracer_bullet.model.losses import Losses
 
 NOT_QUITE_JSON: Final = (
     "values that are not quite JSON (NaN, lone surrogates, bytes that are no UTF-8): read all the same"

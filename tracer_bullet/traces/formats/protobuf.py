@@ -17,10 +17,10 @@ from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from tracer_bullet.model.losses import Losses
 from tracer_bullet.traces.columns import SpanColumns
 from tracer_bullet.traces.formats import convert as c
 from tracer_bullet.traces.formats import wire
-from tracer_bullet.traces.formats.base import Losses
 from tracer_bullet.traces.formats.otlp_spans import SpansReader
 from tracer_bullet.traces.formats.parse import parse
 from tracer_bullet.traces.formats.stream import ZSTD, inflate_frame

@@ -7,8 +7,9 @@ from itertools import chain, islice
 from typing import Any, Final
 
 from tracer_bullet.errors import UsageError
+from tracer_bullet.model.losses import Losses
 from tracer_bullet.traces.columns import SpanColumns
-from tracer_bullet.traces.formats.base import Format, Losses
+from tracer_bullet.traces.formats.base import Format
 from tracer_bullet.traces.formats.json_values import Limits, json_values
 from tracer_bullet.traces.formats.protobuf import binary_values
 from tracer_bullet.traces.formats.recognise import describe, recognise

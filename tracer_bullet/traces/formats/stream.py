@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 import zstandard
 
-from tracer_bullet.traces.formats.base import Losses
+from tracer_bullet.model.losses import Losses
 
 CHUNK: Final = 1 << 20
 

@@ -17,7 +17,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 from tracer_bullet.model import Span, SpanEvent, SpanKind, SpanLink, SpanStatus
-from tracer_bullet.traces.formats.base import Losses, Reader
+from tracer_bullet.model.losses import Losses
+from tracer_bullet.traces.formats.base import Reader
 from tracer_bullet.traces.formats.convert import LINK_ATTRIBUTES, NO_ID, NO_SPAN, NO_TIME
 from tracer_bullet.traces.formats.lenient import (
     ByTrace,

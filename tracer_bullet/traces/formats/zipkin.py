@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from tracer_bullet.model import Span
-from tracer_bullet.traces.formats.base import Losses, Reader
+from tracer_bullet.model.losses import Losses
+from tracer_bullet.traces.formats.base import Reader
 from tracer_bullet.traces.formats.convert import BAD_PARENT, NO_ID, NO_SPAN, PADDED
 from tracer_bullet.traces.formats.lenient import ByTrace, Records, is_id, items, samples, scaled, text_of
 from tracer_bullet.traces.formats.zipkin_v1 import from_v1, is_v1

@@ -11,8 +11,9 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 from tracer_bullet.model import Span, SpanKind, SpanStatus
+from tracer_bullet.model.losses import Losses
 from tracer_bullet.traces.columns import SpanColumns
-from tracer_bullet.traces.formats.base import Format, Losses
+from tracer_bullet.traces.formats.base import Format
 from tracer_bullet.traces.table import table_to_spans
 
 GOLDEN = Path(__file__).parents[1] / "golden"

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from tests.unit.traces.formats.reading import GOLDEN
-from tracer_bullet.traces.formats.base import Losses
+from tracer_bullet.model.losses import Losses
 from tracer_bullet.traces.formats.json_values import json_values
 from tracer_bullet.traces.formats.protobuf import binary_values
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.unit.traces.formats.reading import json_values, ordered, read
 from tests.unit.traces.formats.samples import ALL, FILES, trees, values
-from tracer_bullet.traces.formats.base import Losses
+from tracer_bullet.model.losses import Losses
 from tracer_bullet.traces.formats.registry import FORMATS
 
 JUNK: list[Any] = [None, 7, 1.5, "text", [], {}, [[]], {"a": 1}, [None, 3], {"spans": "x"}, {"data": [5]}, b"\x00\x01"]

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.traces.formats.reading import golden, json_values, read
+from tracer_bullet.model.losses import Losses
 from tracer_bullet.traces.columns import SpanColumns
-from tracer_bullet.traces.formats.base import Losses
 from tracer_bullet.traces.formats.held import Held
 from tracer_bullet.traces.formats.lenient import NO_JSON_VALUE, UnusableError, pack, text_of, unpack
 from tracer_bullet.traces.formats.zipkin import Zipkin

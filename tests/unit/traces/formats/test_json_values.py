@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.traces.formats.reading import json_values as any_json
-from tracer_bullet.traces.formats.base import Losses
+from tracer_bullet.model.losses import Losses
 from tracer_bullet.traces.formats.json_values import CUT, NO_JSON, PATHS, TOO_LARGE, Limits, json_values
 from tracer_bullet.traces.formats.parse import NOT_QUITE_JSON, parse
 from tracer_bullet.traces.formats.scan import Scanner, mended

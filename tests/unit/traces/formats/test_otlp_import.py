@@ -18,9 +18,9 @@ from tests.servers.span_strategies import spans as any_spans
 from tests.unit.traces.formats.reading import counts, ordered, read
 from tests.unit.traces.formats.samples import content
 from tracer_bullet.model import Span, SpanKind
+from tracer_bullet.model.losses import Losses
 from tracer_bullet.traces.columns import SpanColumns
 from tracer_bullet.traces.formats import convert as c
-from tracer_bullet.traces.formats.base import Losses
 from tracer_bullet.traces.formats.otlp import JaegerV3, OtlpJson
 from tracer_bullet.traces.formats.otlp_spans import NAMED, UNKNOWN_ENUM, UNTYPED
 from tracer_bullet.traces.formats.protobuf import BAD_SPAN, BROKEN, CUT, OtlpProtobuf, binary_values

@@ -13,7 +13,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracer_bullet.traces.formats.base import Losses
+from tracer_bullet.model.losses import Losses
 from tracer_bullet.traces.formats.stream import (
     CUT_SHORT,
     DAMAGED,

@@ -1,0 +1,1 @@
+"""Recorded traffic in other tools' formats, one file a format."""
