@@ -86,10 +86,17 @@ def _route(endpoint: Endpoint, answer: Answer) -> Route:
             body = None
         if not isinstance(body, dict):
             return JSONResponse({"error": "the body is not a JSON object"}, 400)
-        status, answered = await answer({**request.query_params, **body, **request.path_params}, request)
+        given = {**_bearer(request), **request.query_params, **body, **request.path_params}
+        status, answered = await answer(given, request)
         return JSONResponse(answered, status)
 
     return Route(endpoint.path, handle, methods=[endpoint.method])
+
+
+def _bearer(request: Request) -> dict[str, str]:
+    """The credential of a request, as `bearer` (RFC 6750, section 2.1)."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return {"bearer": token} if scheme.lower() == "bearer" and token else {}
 
 
 def _health(name: str) -> Route:

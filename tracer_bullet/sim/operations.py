@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import secrets
+import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from random import Random
@@ -106,8 +108,10 @@ class Operations:
             values[step.save] = await self._read(step, values)
         elif isinstance(step, Write):
             values.update(await self._write(step, values))
-        else:
+        elif isinstance(step, Sum):
             values[step.save] = _sum(step, values)
+        else:
+            values[step.save] = str(uuid.uuid4()) if step.mint == "uuid" else secrets.token_urlsafe(24)
 
     async def _call(self, step: Call, values: Values) -> None:
         for _ in range(step.times):
@@ -151,7 +155,7 @@ class Operations:
         if not step.one:
             return rows
         if not rows:
-            raise RefusalError(404, f"no such row in {step.read}")
+            raise RefusalError(step.missing, f"no such row in {step.read}")
         return rows[0]
 
     async def _write(self, step: Write, values: Values) -> Values:

@@ -112,6 +112,7 @@ class Part:
         config = GuardConfig(
             service=settings.name,
             keys=settings.keys,
+            hold_s=settings.topology.services[settings.name].hold_s,
             system_hosts=tuple(urlsplit(settings.addresses[name]).netloc for name in settings.topology.services),
             stubs=_stubs(settings.topology, settings.addresses),
         )

@@ -31,6 +31,16 @@ class SpanBuffer:
         self._index: dict[tuple[int, int], list[tuple[int, int]]] = {}
         self._held = 0
         self._total = 0
+        self._share = 1.0
+
+    def keep_share(self, share: float) -> None:
+        """From now on hold only the spans of this share of traces (`ids.in_share`); what is held already stays.
+
+        So that a run of millions of requests fits: the harness draws trace ids at random, and knows which are kept.
+        """
+        with self._changed:
+            self._freeze()
+            self._share = share
 
     @property
     def total(self) -> int:
@@ -41,7 +51,9 @@ class SpanBuffer:
         """Append all of `columns`, or nothing and return False when they do not fit."""
         with self._changed:
             if self._held + len(columns) > self._max_spans:
-                return False
+                self._freeze()  # what is not of the share makes room
+                if self._held + len(columns) > self._max_spans:
+                    return False
             self._held += len(columns)
             self._total += len(columns)
             self._tail.extend(columns)
@@ -107,6 +119,12 @@ class SpanBuffer:
             return
         batch = self._tail.to_arrow()
         self._tail = SpanColumns()
+        if self._share < 1.0:
+            whole = batch.num_rows
+            batch = batch.filter(ids.rows_in_share(batch.column("trace_lo"), self._share))
+            self._held -= whole - batch.num_rows
+            if not batch.num_rows:
+                return
         number = len(self._batches)
         self._batches.append(batch)
         pairs = zip(batch.column("trace_hi").to_pylist(), batch.column("trace_lo").to_pylist(), strict=True)

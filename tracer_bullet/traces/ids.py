@@ -11,6 +11,9 @@ import sys
 from array import array
 from collections.abc import Iterable
 
+import numpy as np
+import pyarrow as pa
+
 TRACE_BYTES = 16
 SPAN_BYTES = 8
 ZERO_TRACE = bytes(TRACE_BYTES)
@@ -62,6 +65,21 @@ def integers(ids: Iterable[bytes]) -> array[int]:
     if sys.byteorder == "little":
         found.byteswap()
     return found
+
+
+def in_share(trace_lo: int, share: float) -> bool:
+    """Whether a trace is one of the share (0 to 1) that is kept. `trace_lo`: low half of a random id, signed or not.
+
+    W3C Trace Context, section 3.2.2.3, wants the randomness of an id in its right half.
+    """
+    return trace_lo % _WRAP < int(share * _WRAP)
+
+
+def rows_in_share(trace_lo: pa.Array, share: float) -> pa.Array:
+    """`in_share` of a column of signed low halves, as booleans."""
+    limit = int(share * _WRAP)
+    unsigned = trace_lo.to_numpy(zero_copy_only=False).view(np.uint64)
+    return pa.array(np.ones(len(unsigned), dtype=bool) if limit >= _WRAP else unsigned < np.uint64(limit))
 
 
 def _number(text: str, width: int) -> int:

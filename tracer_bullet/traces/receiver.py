@@ -124,6 +124,10 @@ class Receiver:
         """All spans held, as a span table, and let go of them: a long run writes parts and goes on."""
         return self._buffer.drain()
 
+    def keep_share(self, share: float) -> None:
+        """Hold only the spans of this share of traces from now on; see SpanBuffer."""
+        self._buffer.keep_share(share)
+
     def wait(self, seen: int, timeout_s: float) -> int:
         """Block until spans came since the call that returned `seen`, or the time is over."""
         return self._buffer.wait(seen, timeout_s)

@@ -122,11 +122,12 @@ class Call(Each, Chancy):
 
 
 class Read(Chancy):
-    """Selects rows, in the order of the key. With `one`, the first row; 404 when there is none."""
+    """Selects rows, in the order of the key. With `one`, the first row; when there is none, the status `missing`."""
 
     read: str
     where: dict[str, Template] = Field(default_factory=dict)
     one: bool = False
+    missing: int = Field(default=404, ge=400, le=499)
     save: Variable
 
 
@@ -177,7 +178,17 @@ class Sum(Spec):
     save: Variable
 
 
-Step = Annotated[Call | Read | Write | Sum, by_key({"call": Call, "read": Read, "write": Write, "sum": Sum})]
+class Mint(Spec):
+    """Makes a new random text that nobody can guess, as a login's token."""
+
+    mint: Literal["token", "uuid"]
+    save: Variable
+
+
+Step = Annotated[
+    Call | Read | Write | Sum | Mint,
+    by_key({"call": Call, "read": Read, "write": Write, "sum": Sum, "mint": Mint}),
+]
 
 
 class Respond(Spec):
@@ -242,6 +253,8 @@ class Service(Spec):
     port: Port | None = None
     external: str | None = Field(default=None, pattern=r"^https?://[^/\s]+$")
     careless: tuple[Careless, ...] = ()
+    hold_s: float = Field(default=0.0, ge=0)
+    """How long its guards keep a bullet's transaction for the bullet's next request (TRACER_BULLET_HOLD_S)."""
     tables: dict[Identifier, Table] = Field(default_factory=dict)
     operations: dict[Identifier, Operation] = Field(min_length=1)
 
@@ -258,7 +271,7 @@ class Service(Spec):
                 found += self._step_tables(step, f"operations.{name}.steps.{i}")
         return or_raise(self, found)
 
-    def _step_tables(self, step: Call | Read | Write | Sum, at: str) -> Iterator[Mistake]:
+    def _step_tables(self, step: Step, at: str) -> Iterator[Mistake]:
         if isinstance(step, Read):
             yield from self._columns(step.read, f"{at}.read", {f"{at}.where": step.where})
         elif isinstance(step, Write):
@@ -350,7 +363,7 @@ def _target(change: Insert | Update | Delete) -> tuple[str, str]:
     return ("update", change.update) if isinstance(change, Update) else ("delete", change.delete)
 
 
-def _step_names(step: Call | Read | Write | Sum, at: str, known: set[str]) -> Iterator[Mistake]:
+def _step_names(step: Step, at: str, known: set[str]) -> Iterator[Mistake]:
     """MistakesError in the references of a step; adds to `known` what it saves."""
     if isinstance(step, Write):
         for i, change in enumerate(step.write):

@@ -11,7 +11,7 @@ import pytest
 
 from tracer_bullet.sim import Simulation, Topology
 
-SERVICES = {"gateway", "catalog", "cart", "checkout", "inventory", "payment", "notifications"}
+SERVICES = {"gateway", "accounts", "orders", "catalog", "cart", "checkout", "inventory", "payment", "notifications"}
 ANSWER = {"order_id": 2, "total_cents": 5700, "payment": {"status": "authorised"}}
 SERVER, CLIENT = 2, 3
 
@@ -39,7 +39,7 @@ def test_a_checkout_writes_charges_and_makes_one_trace(
 
     simulation.flush()
     spans = sink.in_trace("cd" * 16)
-    assert {s.service for s in spans} == SERVICES - {"cart"}
+    assert {s.service for s in spans} == SERVICES - {"accounts", "cart", "orders"}
     known = {s.span_id for s in spans} | {"00000000000000aa"}
     assert {s.parent_id for s in spans} <= known
     assert {s.name for s in spans if s.kind == SERVER} == {
@@ -65,7 +65,7 @@ def test_a_bullet_is_answered_alike_and_writes_nothing(
     assert simulation.third_party_calls == ()
     simulation.flush()
     spans = sink.in_trace("ef" * 16)
-    assert {s.service for s in spans} == SERVICES - {"cart"}
+    assert {s.service for s in spans} == SERVICES - {"accounts", "cart", "orders"}
     assert all(s.attributes.get("tb.request_type") == "TRACE" for s in spans)
     assert "stubbed" in {s.attributes.get("tb.guard.decision") for s in spans if s.service == "payment"}
 
