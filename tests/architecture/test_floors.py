@@ -98,10 +98,10 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "sim": {"starlette", "uvicorn", "sqlalchemy", "opentelemetry", "httpx", "httpcore", "aiosqlite", "asyncpg"},
     "envoy": {"pydantic", "yaml"},
     "conformance": {"httpx", "cryptography"},
-    "capture": {"zstandard", "orjson", "google", "opentelemetry", "mitmproxy", "yaml", "jsonpath_ng"},
+    "capture": {"zstandard", "orjson", "google", "opentelemetry", "mitmproxy", "yaml", "jsonpath_ng", "envoy"},
     "replay": {"numpy", "orjson", "jsonpath_ng"},
     "engine": {"uvloop", "httptools", "zmq", "msgpack", "hdrh", "numpy", "httpx", "h2", "grpc"},
-    "runs": {"httpx", "pyarrow"},
+    "runs": {"httpx", "pyarrow", "numpy"},
     "cli": {"click", "rich"},
     "__main__": set(),
 }

@@ -237,6 +237,8 @@ class ProofSpec(Spec):
 
     traces_per_s: float = Field(default=5.0, gt=0)
     """How many sessions' traces are audited, a second at most, beside those that arm the replay."""
+    max_traces: int = Field(default=2000, ge=1)
+    """How many in all; of a long replay the traces are chosen evenly."""
     max_arming_requests: int = Field(default=2000, ge=1)
     """Refuse to begin when it takes more requests to reach every endpoint once."""
 

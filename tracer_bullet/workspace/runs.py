@@ -47,6 +47,16 @@ class RunFolder:
         return self.path / "shots.parquet"
 
     @property
+    def shot_parts(self) -> Path:
+        """`shots/`: the shots of a replay, as Parquet parts that are written as it goes."""
+        return self.path / "shots"
+
+    @property
+    def replay(self) -> Path:
+        """`replay.json`: a `model.ReplayReport`."""
+        return self.path / "replay.json"
+
+    @property
     def spans(self) -> Path:
         """`spans/`: the folder of the span table's Parquet files."""
         return self.path / "spans"

@@ -1,0 +1,119 @@
+"""What a replay needs before it starts, gathered and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tracer_bullet.audit import AllowedWrite, AuditRules
+from tracer_bullet.context.keys import SigningKey, load_signing_key
+from tracer_bullet.errors import UsageError
+from tracer_bullet.model import System
+from tracer_bullet.runs.analyse import Context, read_context
+from tracer_bullet.runs.job import Target, open_workspace, resolve_target
+from tracer_bullet.workspace.load import Located, load_located
+from tracer_bullet.workspace.replay import Replay
+from tracer_bullet.workspace.traces import TracesSpec
+
+# A replay may take long; a token that ended in the midst of it would refuse the rest.
+TOKEN_MARGIN_S = 600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shard:
+    """The part of the sessions that this process replays: `index` of `count`."""
+
+    index: int = 0
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplayJob:
+    """Everything that a replay needs. `seed` decides what is left to chance but for ids."""
+
+    workspace: Path
+    spec: Located[Replay]
+    archive: Path
+    target: Target
+    context: Context
+    traces: TracesSpec
+    key: SigningKey
+    issuer: str
+    armed: bool
+    shard: Shard = Shard()
+    seed: int = 1
+
+    @property
+    def rules(self) -> AuditRules:
+        """The file's audit section, as the audit wants it."""
+        spec = self.spec.value.audit
+        return AuditRules(
+            no_writes=spec.no_writes,
+            every_service_flagged=spec.every_service_flagged,
+            allow=tuple(AllowedWrite(service=a.service, operation=a.operation) for a in spec.allow),
+            ignore=tuple(i.rule for i in spec.ignore),
+        )
+
+    @property
+    def kill_file(self) -> Path:
+        """Where the kill switch is looked for."""
+        return self.workspace / self.spec.value.guardrails.kill_file
+
+
+def prepare_replay(
+    file: Path,
+    *,
+    environ: Mapping[str, str],
+    target: str | None = None,
+    changes: Mapping[str, object] | None = None,
+    unarmed: bool = False,
+    shard: Shard | None = None,
+    system: System | None = None,
+) -> ReplayJob:
+    """Load and check all files of a replay. Raises WorkspaceError, UsageError or KeyFileError, all exit 2.
+
+    `changes` are what the command line says in place of the file's `timing`. `system` replaces what the settings say of
+    the target's parts.
+    """
+    spec = load_located(file, Replay)
+    if changes:
+        timing = spec.value.timing.model_dump()
+        if changes.keys() & {"speed", "rate"}:
+            timing.update(speed=None, rate=None, shape=None)
+        merged = type(spec.value.timing).model_validate(timing | dict(changes))
+        spec = replace(spec, value=spec.value.model_copy(update={"timing": merged}))
+    workspace, settings = open_workspace(file.absolute().parent, environ)
+    resolved = resolve_target(settings, spec.value.target, target)
+    if system is not None:
+        resolved = replace(resolved, system=system)
+    if unarmed and resolved.production:
+        raise UsageError(
+            "TB303",
+            f"--unarmed is refused for {resolved.name}",
+            why=f"{resolved.url} is marked production: true",
+            where=f"{settings.file}:{settings.line(f'targets.{resolved.name}.production')}",
+            cure="try it on a target that has no customers",
+        )
+    archive = (file.absolute().parent / spec.value.archive).resolve()
+    if not archive.exists():
+        raise UsageError(
+            "TB985",
+            f"there is no archive {spec.value.archive}",
+            where=spec.where("archive"),
+            cure="make one with `tracer-bullet capture import` or `capture proxy`",
+        )
+    keys = settings.value.keys
+    key = load_signing_key(workspace / keys.private)
+    return ReplayJob(
+        workspace=workspace,
+        spec=spec,
+        archive=archive,
+        target=resolved,
+        context=read_context(workspace, environ, system=resolved.system),
+        traces=settings.value.traces,
+        key=replace(key, kid=keys.kid) if keys.kid else key,
+        issuer=settings.value.issuer,
+        armed=not unarmed,
+        shard=shard or Shard(),
+    )

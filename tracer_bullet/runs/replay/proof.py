@@ -1,0 +1,121 @@
+"""The proof that a replay writes nothing: traces of chosen bullets are awaited, judged and kept while it goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tracer_bullet.audit import audit_trace
+from tracer_bullet.errors import UnreachableError
+from tracer_bullet.model import BulletVerdict, Outcome, Severity, Span
+from tracer_bullet.model.replay import StopEvent
+from tracer_bullet.runs.judge import judge_bullet
+from tracer_bullet.runs.replay.job import ReplayJob
+from tracer_bullet.runs.settle import step_span_ids, whole_trace
+from tracer_bullet.scenario import BulletResult
+from tracer_bullet.traces import TraceSource, find_gaps
+
+_LOOK_S = 0.25
+# Fewer judged traces decide nothing about how many are lost.
+_MIN_JUDGED = 20
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A bullet whose trace is awaited. `whole_at`: when it was first seen complete; late spans may still come."""
+
+    result: BulletResult
+    deadline_s: float
+    whole_at_s: float | None = None
+
+
+@dataclass
+class Proof:
+    """Judges the bullets that it is given, each once its trace is whole and quiet, or its time is over.
+
+    `stop` says why the replay must end: a bullet was not harmless, or too many traces do not come back whole.
+    """
+
+    job: ReplayJob
+    source: TraceSource
+    verdicts: list[BulletVerdict] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+    endpoints: set[str] = field(default_factory=set)
+    stop: StopEvent | None = None
+    _pending: dict[str, _Pending] = field(default_factory=dict)
+    _began_s: float = field(default_factory=time.monotonic)
+
+    def add(self, result: BulletResult) -> None:
+        """Await the trace of a bullet that has ended."""
+        deadline_s = time.monotonic() + self.job.traces.settle_s
+        self._pending[result.trace_id] = _Pending(result, deadline_s)
+
+    @property
+    def waiting(self) -> int:
+        """How many traces are awaited."""
+        return len(self._pending)
+
+    async def watch(self) -> None:
+        """Judge as traces come in, until cancelled."""
+        seen = 0
+        while True:
+            await self.look()
+            if self._pending:
+                seen = await self.source.wait_for_change(seen, _LOOK_S)
+            await asyncio.sleep(_LOOK_S)  # so that a busy receiver is not asked at every batch
+
+    async def settle(self) -> None:
+        """Judge all that is left."""
+        while self._pending:
+            await self.look()
+            if self._pending:
+                await asyncio.sleep(_LOOK_S)
+
+    async def look(self) -> None:
+        """Judge what can be judged now."""
+        if not self._pending:
+            return
+        try:
+            spans = await self.source.fetch(list(self._pending))
+        except UnreachableError:
+            spans = {}  # it may be back before the time is over
+        for trace_id in list(self._pending):
+            self._weigh(self._pending[trace_id], spans.get(trace_id, ()))
+
+    def _weigh(self, pending: _Pending, spans: Sequence[Span]) -> None:
+        now_s = time.monotonic()
+        trace = whole_trace(pending.result, {pending.result.trace_id: spans})
+        system = self.job.target.system
+        gaps = find_gaps(trace, system, step_span_ids(pending.result))
+        if gaps:
+            pending.whole_at_s = None
+            if now_s < pending.deadline_s:
+                return
+        else:
+            pending.whole_at_s = pending.whole_at_s or now_s
+            if now_s < min(pending.whole_at_s + self.job.traces.quiet_s, pending.deadline_s):
+                return
+        del self._pending[pending.result.trace_id]
+        findings = audit_trace(trace, system, self.job.rules)
+        verdict = judge_bullet(pending.result.bullet, trace, (), findings, gaps)
+        self.verdicts.append(verdict)
+        self.spans.extend((*pending.result.spans, *spans))
+        if verdict.outcome is Outcome.PASSED:
+            self.endpoints.update(shot.step for shot in pending.result.shots)
+        self._alarm(verdict, now_s - self._began_s)
+
+    def _alarm(self, verdict: BulletVerdict, after_s: float) -> None:
+        if self.stop is not None or not self.job.armed:
+            return
+        errors = [f for f in verdict.findings if f.severity is Severity.ERROR]
+        if errors:
+            detail = f"{errors[0].rule}: {errors[0].message}"
+            self.stop = StopEvent(reason="not-harmless", detail=detail, after_s=after_s)
+            return
+        lost = sum(1 for v in self.verdicts if any(f.severity is Severity.GAP for f in v.findings))
+        allowed = self.job.spec.value.guardrails.lost_traces
+        if len(self.verdicts) >= _MIN_JUDGED and lost / len(self.verdicts) > allowed:
+            detail = f"{lost} of {len(self.verdicts)} traces did not come back whole (allowed: {allowed:.0%})"
+            self.stop = StopEvent(reason="lost-traces", detail=detail, after_s=after_s)
