@@ -12,6 +12,8 @@ command -v pkg-config >/dev/null 2>&1 || missing="$missing pkg-config"
 command -v gcc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
 command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
 [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing="$missing rabbitmq-server"
+command -v nginx >/dev/null 2>&1 || missing="$missing nginx"
+command -v apache2 >/dev/null 2>&1 || missing="$missing apache2-bin"  # no service comes with it
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
 command -v dot >/dev/null 2>&1 || missing="$missing graphviz"
 command -v node >/dev/null 2>&1 || missing="$missing nodejs"
@@ -38,6 +40,9 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
   # So would RabbitMQ's start a broker.
   case "$missing" in *rabbitmq-server*)
     mkdir -p /etc/systemd/system && ln -sf /dev/null /etc/systemd/system/rabbitmq-server.service ;;
+  esac
+  case "$missing" in *nginx*)
+    mkdir -p /etc/systemd/system && ln -sf /dev/null /etc/systemd/system/nginx.service ;;
   esac
   apt-get update -qq >/dev/null && apt-get install -y -qq --no-install-recommends $missing >/dev/null ||
     echo "some could not be installed; their tests will be skipped"

@@ -100,7 +100,7 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "conformance": {"httpx", "cryptography"},
     "capture": {"zstandard", "orjson", "google", "opentelemetry", "mitmproxy", "yaml", "jsonpath_ng", "envoy"},
     "replay": {"numpy", "orjson", "jsonpath_ng"},
-    "engine": {"uvloop", "httptools", "zmq", "msgpack", "hdrh", "numpy", "httpx", "h2", "grpc"},
+    "engine": {"uvloop", "httptools", "zmq", "msgpack", "hdrh", "numpy", "httpx", "h2", "hpack", "grpc"},
     "runs": {"httpx", "pyarrow", "numpy"},
     "cli": {"click", "rich"},
     "__main__": set(),

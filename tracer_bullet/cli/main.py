@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 import traceback
 
 import click
 
 from tracer_bullet import __version__
+from tracer_bullet.cli.lazy import LazyGroup
 from tracer_bullet.errors import ExitCode, TracerBulletError
 
 # Name → its help line, so that `--help` loads none of them.
@@ -16,6 +16,8 @@ COMMANDS = {
     "init": "Make a workspace here: settings, a scenario, folders.",
     "demo": "Start the simulated shop, fire a bullet through it, show the verdict.",
     "fire": "Fire a scenario's bullets and judge them.",
+    "capture": "Record real traffic, redacted, to replay it.",
+    "replay": "Send recorded traffic again, as bullets, on time.",
     "doctor": "Fire one bullet and show what arrives at each hop.",
     "sim": "Run a simulated system.",
     "guards": "Show how a service is guarded.",
@@ -35,29 +37,11 @@ COMMANDS = {
 MODULES = {"import": "import_spans"}
 
 
-class LazyGroup(click.Group):
-    """Imports a command's module when it is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """In the order of use."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """The command, or None for an unknown name."""
-        if cmd_name not in COMMANDS:
-            return None
-        command = importlib.import_module(f"tracer_bullet.cli.{MODULES.get(cmd_name, cmd_name)}").command
-        assert isinstance(command, click.Command)  # noqa: S101
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """The table above, without loading anything."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
 @click.command(
     cls=LazyGroup,
+    commands_in=COMMANDS,
+    package="tracer_bullet.cli",
+    modules=MODULES,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 passed, 1 failed, 2 usage or file error, 3 inconclusive, 4 aborted, 5 leftovers.",
 )

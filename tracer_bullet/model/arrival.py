@@ -56,11 +56,14 @@ class Take:
     """What an answer mints: `variable` gets the value at `path` of `source`.
 
     `source`: `json` (path as `$.a.b[0]`), `header` (path is a lower-case name), `cookie` (path is the cookie's name).
+    `pattern`: when it is not empty, a regular expression that is searched in the text there, and whose group 1 is the
+    value; no match is no value. So an id comes out of `location: http://host/orders/17`.
     """
 
     variable: str
     source: str
     path: str
+    pattern: str = ""
 
 
 @dataclass(frozen=True, slots=True)

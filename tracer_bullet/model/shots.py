@@ -22,6 +22,7 @@ SHOT_ERRORS: Final = (
     "too-large",  # its headers or its kept body pass a limit
     "slot",  # an answer did not mint what the request needs: it was not sent
     "stopped",  # the run ended first: it was not sent, or its answer was not awaited
+    "lost",  # the engine's process died: whether it was sent is not known
 )
 NOT_SENT: Final = frozenset({"slot", "stopped"})
 
@@ -32,8 +33,8 @@ class ShotBatch:
 
     `number`, `session`, `endpoint`, `origin`: as in Arrival. `trace_hi`, `trace_lo`, `span_id`: unsigned halves of the
     W3C ids. Times are Unix nanoseconds on the engine's one clock (monotonic, anchored once): `due_ns` is the intended
-    time, `ready_ns` when nothing of its session kept it any more (≥ due_ns), `sent_ns` when its first byte was written
-    (0: never), `first_ns` the answer's first byte (0: none), `ended_ns`. Lateness is sent − ready; held is ready − due;
+    time, `ready_ns` when neither its session nor a pause that its host asked for kept it any more (≥ due_ns), `sent_ns`
+    when its first byte was written (0: never), `first_ns` the answer's first byte (0: none), `ended_ns`. Lateness is sent − ready; held is ready − due;
     latency is ended − due; service time is ended − sent. `status` 0: none. `error`: index into SHOT_ERRORS.
     """
 
@@ -69,12 +70,18 @@ class KeptAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineNote:
-    """What the engine tells beside shots: `sent`/`waiting`/`open` counts each half second, a pause for a host that asks
-    for one (`backed_off`), `disabled` when a service answers that the kill switch is on."""
+    """What the engine tells beside shots, each half second and at the end of a run.
+
+    Totals of the run: `sent` requests; `backed_off`, those that waited for a pause that their host asked for;
+    `starved`, those that came to the engine after they were due; `resent`, those that were written again since an idle
+    connection had been closed beneath them. Now: `waiting` for a connection, `connections` open. `disabled`: a service
+    answered that the kill switch is on.
+    """
 
     sent: int
     waiting: int
     connections: int
     backed_off: int = 0
     starved: int = 0
+    resent: int = 0
     disabled: bool = False

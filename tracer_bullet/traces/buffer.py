@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import pyarrow as pa
 
 from tracer_bullet.model import Span
@@ -121,7 +122,8 @@ class SpanBuffer:
         self._tail = SpanColumns()
         if self._share < 1.0:
             whole = batch.num_rows
-            batch = batch.filter(ids.rows_in_share(batch.column("trace_lo"), self._share))
+            low = batch.column("trace_lo").to_numpy().view(np.uint64)
+            batch = batch.filter(pa.array(ids.rows_in_share(low, self._share)))
             self._held -= whole - batch.num_rows
             if not batch.num_rows:
                 return

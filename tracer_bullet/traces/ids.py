@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Iterable
 
 import numpy as np
-import pyarrow as pa
+from numpy.typing import NDArray
 
 TRACE_BYTES = 16
 SPAN_BYTES = 8
@@ -75,11 +75,10 @@ def in_share(trace_lo: int, share: float) -> bool:
     return trace_lo % _WRAP < int(share * _WRAP)
 
 
-def rows_in_share(trace_lo: pa.Array, share: float) -> pa.Array:
-    """`in_share` of a column of signed low halves, as booleans."""
+def rows_in_share(trace_lo: NDArray[np.uint64], share: float) -> NDArray[np.bool_]:
+    """`in_share` of a column of unsigned low halves."""
     limit = int(share * _WRAP)
-    unsigned = trace_lo.to_numpy(zero_copy_only=False).view(np.uint64)
-    return pa.array(np.ones(len(unsigned), dtype=bool) if limit >= _WRAP else unsigned < np.uint64(limit))
+    return np.ones(len(trace_lo), dtype=bool) if limit >= _WRAP else trace_lo < np.uint64(limit)
 
 
 def _number(text: str, width: int) -> int:

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from tracer_bullet.errors import UsageError
 from tracer_bullet.workspace.addresses import Url
-from tracer_bullet.workspace.load import Document, Spec
+from tracer_bullet.workspace.fields import Headers
+from tracer_bullet.workspace.load import Document, Mistake, MistakesError, Spec
 from tracer_bullet.workspace.quantities import Rate, Share, Size, Speed
+from tracer_bullet.workspace.replay_checks import (
+    BUILT_IN_FIELDS,
+    check_json_path,
+    check_minted_by,
+    check_place,
+    check_take,
+    check_use,
+    template_mistakes,
+)
 from tracer_bullet.workspace.scenario import AuditSpec, TesterSpec
+
+__all__ = ["BUILT_IN_FIELDS", "Replay"]
 
 
 def _regex(value: str) -> str:
@@ -33,6 +47,8 @@ Regex = Annotated[str, AfterValidator(_regex)]
 Moment = Annotated[datetime, AfterValidator(_aware)]
 Globs = tuple[str, ...]
 Value = str | int | float | bool | None
+JsonPath = Annotated[str, AfterValidator(check_json_path)]
+Place = Annotated[str, AfterValidator(check_place)]
 
 
 class SelectSpec(Spec):
@@ -53,6 +69,12 @@ class SelectSpec(Spec):
     sessions: Share = 1.0
     """The share of sessions, whole ones, the same ones each time (consistent hash)."""
 
+    @model_validator(mode="after")
+    def _some_time(self) -> SelectSpec:
+        if self.since is not None and self.until is not None and self.since >= self.until:
+            raise MistakesError([Mistake(path="until", message="must be after `since`: nothing would be chosen")])
+        return self
+
 
 class RewritePathSpec(Spec):
     """A change of the request target."""
@@ -62,17 +84,31 @@ class RewritePathSpec(Spec):
     to: str
     r"""What stands in its place; `\1` is a group."""
 
+    @model_validator(mode="after")
+    def _groups_are_there(self) -> RewritePathSpec:
+        try:
+            re.compile(self.match).sub(self.to, "")
+        except (re.error, IndexError) as error:
+            raise MistakesError([Mistake(path="to", message=f"does not fit `match`: {error}")]) from None
+        return self
+
 
 class RewriteJsonSpec(Spec):
     """A change of JSON bodies."""
 
-    path: str
-    """JSONPath of the fields."""
+    path: JsonPath
+    """JSONPath of the fields: names, `[n]`, `[*]`, `..name`."""
     set: Any = None
     """The new value; texts may hold `${…}` of the account, the session or the run."""
     remove: bool = False
     paths: Globs = ()
     """Only of requests whose path fits."""
+
+    @model_validator(mode="after")
+    def _one_change(self) -> RewriteJsonSpec:
+        if self.remove == ("set" in self.model_fields_set):
+            raise ValueError("give one of `set` and `remove: true`")
+        return self
 
 
 class RewriteSpec(Spec):
@@ -80,20 +116,21 @@ class RewriteSpec(Spec):
 
     hosts: dict[str, Url] = Field(default={})
     """Recorded `host` glob → address, for traffic of several hosts; the others go to the target's address."""
-    set_headers: dict[str, str] = Field(default={})
+    set_headers: Headers = Field(default={})
+    """Texts may hold `${…}`. A `host` must be the target's own, or in `limits.allow`."""
     remove_headers: Globs = ()
     paths: tuple[RewritePathSpec, ...] = ()
     json_fields: tuple[RewriteJsonSpec, ...] = Field(default=(), alias="json")
-    times: tuple[str, ...] = ()
+    times: tuple[Place, ...] = ()
     """Where times stand that move with the replay: `json:$.from`, `query:since`, `form:day`, `header:if-range`."""
-    idempotency: tuple[str, ...] = ("header:idempotency-key", "header:x-idempotency-key", "header:x-request-id")
+    idempotency: tuple[Place, ...] = ("header:idempotency-key", "header:x-idempotency-key", "header:x-request-id")
     """Where a fresh key stands in each replayed request, the same one for the same recorded key of a session."""
 
 
 class IdentityPlaceSpec(Spec):
     """Where an identity stands in a request, and what comes there."""
 
-    at: str = Field(pattern=r"^(header|cookie|query|form|json):.+$")
+    at: Place
     """`header:authorization`, `cookie:sid`, `query:user`, `form:login`, `json:$.username`."""
     value: str
     """Text with `${field}` of the account; also `${session}`, `${clone}`, `${run}`."""
@@ -117,11 +154,11 @@ class CorrelationRuleSpec(Spec):
     """A value that an answer mints and later requests of the session use."""
 
     name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-    minted_by: str
+    minted_by: Annotated[str, AfterValidator(check_minted_by)]
     """`METHOD path-glob`, as `POST /login`."""
-    take: str = Field(pattern=r"^(json|header|cookie):.+$")
+    take: Annotated[str, AfterValidator(check_take)]
     """Where it stands in the answer: `json:$.token`."""
-    used_at: tuple[str, ...] = ()
+    used_at: tuple[Annotated[str, AfterValidator(check_use)], ...] = ()
     """Where it is used: `header:authorization`, `path`, `query:id`, `json:$.id`, `cookie:sid`; empty: anywhere."""
 
 
@@ -267,3 +304,22 @@ class Replay(Document):
     proof: ProofSpec = ProofSpec()
     audit: AuditSpec = AuditSpec()
     """As in a scenario."""
+
+    @classmethod
+    def mistakes_in(cls, tree: Any) -> Iterable[Mistake]:
+        """`${…}` that name no field of an account."""
+        yield from template_mistakes(tree)
+
+
+def change_timing(replay: Replay, changes: Mapping[str, object]) -> Replay:
+    """The replay with other values in its `timing`, by key. Raises UsageError TB988 for what does not fit."""
+    timing = replay.timing.model_dump()
+    if changes.keys() & {"speed", "rate", "shape"}:
+        timing.update(speed=None, rate=None, shape=None)
+    try:
+        changed = TimingSpec.model_validate({**timing, **changes})
+    except ValidationError as error:
+        told = error.errors()[0]
+        where = f"--{told['loc'][0]}" if told["loc"] else "timing"
+        raise UsageError("TB988", f"{where}: {told['msg'].removeprefix('Value error, ')}") from None
+    return replay.model_copy(update={"timing": changed})

@@ -13,10 +13,12 @@ from typing import Final
 
 from tracer_bullet.workspace.load import Document
 from tracer_bullet.workspace.objectives import ObjectivesDocument
+from tracer_bullet.workspace.replay import Replay
 from tracer_bullet.workspace.scenario import ScenarioSpec
 from tracer_bullet.workspace.settings import Settings
 
 DOCUMENTS: Final[Mapping[str, type[Document]]] = {
+    "replay": Replay,
     "scenario": ScenarioSpec,
     "settings": Settings,
     "slos": ObjectivesDocument,

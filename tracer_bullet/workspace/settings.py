@@ -11,6 +11,7 @@ from pydantic import Field
 from tracer_bullet.errors import UsageError
 from tracer_bullet.model import System
 from tracer_bullet.workspace.addresses import Url
+from tracer_bullet.workspace.capture import CaptureSpec
 from tracer_bullet.workspace.guards import GuardsSpec
 from tracer_bullet.workspace.load import Document, Located, Spec, load_located
 from tracer_bullet.workspace.mistakes import suggest
@@ -70,6 +71,8 @@ class Settings(Document):
     """`iss` claim of tokens."""
     slos: tuple[ObjectiveSpec, ...] = ()
     """Objectives, beside those in the files of `slos/`."""
+    capture: CaptureSpec = CaptureSpec()
+    """How traffic is recorded, and what of it is kept."""
 
     def target(self, name: str) -> TargetSpec:
         """The target of this name. Raises UsageError TB102 with the closest name."""

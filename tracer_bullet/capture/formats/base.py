@@ -35,5 +35,8 @@ class Format(Protocol):
 
     def read(self, stream: BinaryIO, losses: Losses, options: ReadOptions) -> Iterator[Exchange]:
         """The exchanges, in the order of the source, in bounded memory. What is bad is counted in `losses` and passed
-        over; nothing inside the data raises. `id` and `session` may be empty: the import fills them."""
+        over; nothing inside the data raises. `id` and `session` may be empty: the import fills them.
+
+        `session` is a raw key (`client:203.0.113.9`): the import makes a pseudonym of it before anything is written.
+        Options that cannot be (UsageError) raise here, before the first exchange is asked for."""
         ...

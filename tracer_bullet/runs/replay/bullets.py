@@ -6,12 +6,14 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from tracer_bullet.model import RequestType, Shot, Span, SpanKind, SpanStatus
 from tracer_bullet.model.attributes import HARNESS_SERVICE, REQUEST_TYPE, RUN, STEP
 from tracer_bullet.model.shots import NOT_SENT, SHOT_ERRORS, ShotBatch
 from tracer_bullet.runs.replay.feed import Flying
 from tracer_bullet.scenario import BulletResult
-from tracer_bullet.traces.ids import in_share, span_hex, trace_hex
+from tracer_bullet.traces.ids import rows_in_share, span_hex, trace_hex
 
 _MARKS = {REQUEST_TYPE: RequestType.TRACE.value}
 
@@ -39,20 +41,19 @@ class Row:
 
 def rows_in(batch: ShotBatch, share: float) -> Iterator[Row]:
     """The shots of a batch whose traces are kept, when `share` (0 to 1) of all are."""
-    for i, low in enumerate(batch.trace_lo):
-        if in_share(low, share):
-            yield Row(
-                number=batch.number[i],
-                trace_id=trace_hex(batch.trace_hi[i], low),
-                span_id=span_hex(batch.span_id[i]),
-                due_ns=batch.due_ns[i],
-                sent_ns=batch.sent_ns[i],
-                ended_ns=batch.ended_ns[i],
-                status=batch.status[i],
-                error=SHOT_ERRORS[batch.error[i]],
-                request_bytes=batch.request_bytes[i],
-                answer_bytes=batch.answer_bytes[i],
-            )
+    for i in np.flatnonzero(rows_in_share(np.asarray(batch.trace_lo), share)).tolist():
+        yield Row(
+            number=batch.number[i],
+            trace_id=trace_hex(batch.trace_hi[i], batch.trace_lo[i]),
+            span_id=span_hex(batch.span_id[i]),
+            due_ns=batch.due_ns[i],
+            sent_ns=batch.sent_ns[i],
+            ended_ns=batch.ended_ns[i],
+            status=batch.status[i],
+            error=SHOT_ERRORS[batch.error[i]],
+            request_bytes=batch.request_bytes[i],
+            answer_bytes=batch.answer_bytes[i],
+        )
 
 
 @dataclass

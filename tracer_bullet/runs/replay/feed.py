@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from tracer_bullet.model.arrival import Arrival, Endpoint, Origin
+from tracer_bullet.model.arrival import Arrival, Origin
 from tracer_bullet.model.exchange import Exchange
 from tracer_bullet.workspace.replay import LimitsSpec
 
@@ -26,7 +26,7 @@ class Flying:
 
 
 class Feed:
-    """Batches of arrivals, one pass long. `define` is told of each origin and endpoint before an arrival names it.
+    """Batches of arrivals, one pass long. `define` is told of each origin before an arrival names it.
 
     Pulled in a thread of its own, while `take` is called on the loop: both touch `flying` by single dict operations
     alone. `cut`: how many planned requests were left out because a limit was reached, by which.
@@ -36,18 +36,16 @@ class Feed:
         self,
         planned: Planned,
         *,
-        origins: Mapping[int, Origin],
-        endpoints: Mapping[int, Endpoint],
-        define: Callable[[Origin | Endpoint], None],
+        origins: Sequence[Origin],
+        define: Callable[[Origin], None],
         limits: LimitsSpec | None = None,
     ) -> None:
         self._planned = planned
         self._origins = origins
-        self._endpoints = endpoints
         self._define = define
         self._limits = limits
         self._sessions: dict[int, int] = {}
-        self._told: set[tuple[str, int]] = set()
+        self._told: set[int] = set()
         self.flying: dict[int, Flying] = {}
         self.planned = 0
         self.cut: dict[str, int] = {}
@@ -74,8 +72,9 @@ class Feed:
             if reason := self._over(arrival):
                 self.cut[reason] = self.cut.get(reason, 0) + 1
                 continue
-            self._tell("origin", arrival.origin, self._origins)
-            self._tell("endpoint", arrival.endpoint, self._endpoints)
+            if arrival.origin not in self._told:
+                self._told.add(arrival.origin)
+                self._define(self._origins[arrival.origin])
             self.flying[arrival.number] = Flying(arrival, exchange, self._count(arrival))
             batch.append(arrival)
         return batch
@@ -95,8 +94,3 @@ class Feed:
         if limits.duration_s is not None and arrival.due_ns > limits.duration_s * _NS:
             return "limits.duration_s"
         return ""
-
-    def _tell(self, kind: str, number: int, table: Mapping[int, Origin] | Mapping[int, Endpoint]) -> None:
-        if (kind, number) not in self._told:
-            self._told.add((kind, number))
-            self._define(table[number])

@@ -7,13 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tracer_bullet.audit import AllowedWrite, AuditRules
+from tracer_bullet.capture.redaction import Redactor
+from tracer_bullet.capture.redaction.settings import make_redactor
 from tracer_bullet.context.keys import SigningKey, load_signing_key
 from tracer_bullet.errors import UsageError
 from tracer_bullet.model import System
 from tracer_bullet.runs.analyse import Context, read_context
 from tracer_bullet.runs.job import Target, open_workspace, resolve_target
+from tracer_bullet.workspace.accounts import load_accounts
 from tracer_bullet.workspace.load import Located, load_located
-from tracer_bullet.workspace.replay import Replay
+from tracer_bullet.workspace.replay import Replay, change_timing
 from tracer_bullet.workspace.traces import TracesSpec
 
 # A replay may take long; a token that ended in the midst of it would refuse the rest.
@@ -40,6 +43,8 @@ class ReplayJob:
     traces: TracesSpec
     key: SigningKey
     issuer: str
+    redactor: Redactor
+    accounts: tuple[Mapping[str, str], ...]
     armed: bool
     shard: Shard = Shard()
     seed: int = 1
@@ -78,11 +83,7 @@ def prepare_replay(
     """
     spec = load_located(file, Replay)
     if changes:
-        timing = spec.value.timing.model_dump()
-        if changes.keys() & {"speed", "rate"}:
-            timing.update(speed=None, rate=None, shape=None)
-        merged = type(spec.value.timing).model_validate(timing | dict(changes))
-        spec = replace(spec, value=spec.value.model_copy(update={"timing": merged}))
+        spec = replace(spec, value=change_timing(spec.value, changes))
     workspace, settings = open_workspace(file.absolute().parent, environ)
     resolved = resolve_target(settings, spec.value.target, target)
     if system is not None:
@@ -103,6 +104,7 @@ def prepare_replay(
             where=spec.where("archive"),
             cure="make one with `tracer-bullet capture import` or `capture proxy`",
         )
+    identities = spec.value.identities.file
     keys = settings.value.keys
     key = load_signing_key(workspace / keys.private)
     return ReplayJob(
@@ -114,6 +116,8 @@ def prepare_replay(
         traces=settings.value.traces,
         key=replace(key, kid=keys.kid) if keys.kid else key,
         issuer=settings.value.issuer,
+        redactor=make_redactor(settings.value.capture, workspace, environ),
+        accounts=() if identities is None else load_accounts(file.absolute().parent / identities),
         armed=not unarmed,
         shard=shard or Shard(),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -36,9 +37,9 @@ SHOT_PART_SCHEMA = pa.schema(
 
 
 class ShotParts:
-    """Writes batches of shots into `shots/part-NNNN.parquet`. `endpoints`: by the number that shots name."""
+    """Writes batches of shots into `shots/part-NNNN.parquet`. `endpoints`: by number; may grow."""
 
-    def __init__(self, folder: RunFolder, endpoints: dict[int, Endpoint]) -> None:
+    def __init__(self, folder: RunFolder, endpoints: Sequence[Endpoint]) -> None:
         self._folder = folder
         self._endpoints = endpoints
         self._batches: list[pa.RecordBatch] = []
@@ -65,7 +66,7 @@ class ShotParts:
         self._batches, self._rows = [], 0
 
     def _arrow(self, batch: ShotBatch) -> pa.RecordBatch:
-        names = pa.array([e.method + " " + e.name for _, e in sorted(self._endpoints.items())])
+        names = pa.array([f"{e.method} {e.name}" for e in self._endpoints])
         columns = {
             name: pa.array(_numbers(getattr(batch, name))) for name in SHOT_PART_SCHEMA.names if name not in _NAMED
         }

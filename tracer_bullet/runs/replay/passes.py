@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -27,7 +27,7 @@ class Listener(Protocol):
         ...
 
     def answer(self, flying: Flying, kept: KeptAnswer) -> None:
-        """An answer that was asked for; before or after its shot."""
+        """An answer that was asked for; it comes before its shot."""
         ...
 
 
@@ -44,9 +44,6 @@ class Pass:
     notes: EngineNote | None = None
     stop: StopEvent | None = None
     done: int = 0
-    starved: int = 0
-    backed_off: int = 0
-    _awaited: dict[int, Flying] = field(default_factory=dict)
 
     async def fly(self, open_feed: Callable[[EngineProcess], Feed], start_ns: int) -> AsyncIterator[int]:
         """Send; yield how many shots have come back, whenever some have.
@@ -69,29 +66,29 @@ class Pass:
     def _hear(self, feed: Feed, result: ShotBatch | Sequence[KeptAnswer] | EngineNote) -> None:
         if isinstance(result, ShotBatch):
             flights = [flying for number in result.number if (flying := feed.take(number)) is not None]
-            self._awaited.update({f.arrival.number: f for f in flights if f.arrival.keep})
             self.done += len(result)
             for listener in self.listeners:
                 listener.shots(result, flights)
-            # An answer that was asked for comes before its shot, or never.
-            for flying in flights:
-                self._awaited.pop(flying.arrival.number, None)
         elif isinstance(result, EngineNote):
             self.notes = result
         else:
             for kept in result:
-                flying = feed.flying.get(kept.number) or self._awaited.pop(kept.number, None)
+                flying = feed.flying.get(kept.number)  # answers come before their shots
                 if flying is not None:
                     for listener in self.listeners:
                         listener.answer(flying, kept)
 
     async def _watch(self, engine: EngineProcess, feed: Feed) -> None:
+        began_s = time.monotonic()
         while self.stop is None:
             self.stop = next((event for reason in self.reasons if (event := reason()) is not None), None)
+            if self.notes is not None and self.notes.disabled:
+                detail = "a service answers that bullets are disabled"
+                self.stop = StopEvent(reason="kill-switch", detail=detail, after_s=time.monotonic() - began_s)
             if self.stop is None:
                 await asyncio.sleep(_LOOK_S)
         feed.stop()
-        await engine.stop()
+        engine.stop()
 
 
 def kill_switch(path: Path, began_s: Callable[[], float]) -> Callable[[], StopEvent | None]:
@@ -104,8 +101,3 @@ def kill_switch(path: Path, began_s: Callable[[], float]) -> Callable[[], StopEv
         return StopEvent(reason="kill-switch", detail=f"{path} is there; remove it to replay again", after_s=after_s)
 
     return look
-
-
-def first_of(events: Iterable[StopEvent | None]) -> StopEvent | None:
-    """The first event there is."""
-    return next((event for event in events if event is not None), None)

@@ -1,0 +1,1 @@
+"""What other load and recording tools write down of each request: Speedscale, k6, Locust."""

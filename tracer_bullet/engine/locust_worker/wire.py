@@ -1,0 +1,88 @@
+"""The worker's end of Locust's ZeroMQ link: a DEALER whose identity is the node's id."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any, Final
+
+import zmq
+import zmq.asyncio
+
+from tracer_bullet.engine.locust_worker.messages import Message, pack, unpack
+from tracer_bullet.errors import UnreachableError
+
+# How long closing waits for what was said last (`quit`, the last figures) to leave.
+_LINGER_MS: Final = 1000
+
+
+class Link:
+    """A socket that can be opened anew under the same identity, as the master may ask for."""
+
+    def __init__(self, host: str, port: int, node_id: str) -> None:
+        self._host = host
+        self._port = port
+        self._node_id = node_id
+        self._context = zmq.asyncio.Context()
+        self._socket: zmq.asyncio.Socket | None = None
+        self._ipv6 = False
+        self.unsent = 0
+
+    async def open(self) -> None:
+        """Connect, in the background. Raises UnreachableError (TB960) when the host's name is unknown."""
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            self._context.term()
+            raise UnreachableError(
+                "TB960",
+                "there is no Locust master at this address",
+                where=f"{self._host}:{self._port}",
+                why=str(error),
+                cure="give the host and port that `locust --master` listens on (5557 unless said otherwise)",
+            ) from None
+        # ZeroMQ tries one family only, and a master may listen on IPv4 alone.
+        self._ipv6 = all(family == socket.AF_INET6 for family, *_ in found)
+        self._connect()
+
+    def reopen(self) -> None:
+        """Drop the connection and what waits in it, and connect again."""
+        self._drop(linger_ms=0)
+        self._connect()
+
+    async def send(self, kind: str, data: Any = None) -> None:
+        """Say something; never waits. `unsent` counts what a full queue did not take."""
+        if self._socket is None:
+            return
+        try:
+            await self._socket.send(pack(Message(kind, data, self._node_id)), zmq.DONTWAIT)
+        except zmq.ZMQError:
+            self.unsent += 1
+
+    async def receive(self) -> Message | None:
+        """The next message; None for one that cannot be read."""
+        if self._socket is None:
+            raise ConnectionError("the link to the Locust master is closed")
+        return unpack(await self._socket.recv())
+
+    async def close(self, *, heard: bool) -> None:
+        """Close; when anybody has `heard` us, what was said last has a second to leave."""
+        self._drop(linger_ms=_LINGER_MS if heard else 0)
+        # Waits for the lingering, which the event loop must not.
+        await asyncio.to_thread(self._context.term)
+
+    def _connect(self) -> None:
+        link = self._context.socket(zmq.DEALER)
+        link.setsockopt(zmq.IDENTITY, self._node_id.encode())
+        link.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        link.setsockopt(zmq.TCP_KEEPALIVE_IDLE, 30)
+        link.setsockopt(zmq.IPV6, self._ipv6)
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        link.connect(f"tcp://{host}:{self._port}")
+        self._socket = link
+
+    def _drop(self, *, linger_ms: int) -> None:
+        if self._socket is not None:
+            self._socket.close(linger=linger_ms)
+            self._socket = None

@@ -1,0 +1,1 @@
+"""What decides when a request goes, and with what: the schedule, sessions, slots, the flag's carriers, pauses."""

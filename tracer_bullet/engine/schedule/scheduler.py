@@ -1,0 +1,302 @@
+"""Sends each shot when it is due, or as soon after as its session lets it; takes back what became of it.
+
+The usual shot (no slots, nothing to take, nothing to wait for) is handed to its client straight from the queue. Times
+are absolute: being late with one request delays no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable
+from operator import attrgetter
+from typing import Final
+
+from tracer_bullet.engine import client as codes
+from tracer_bullet.engine.client import Client, Shot, now_ns
+from tracer_bullet.engine.pace import Pacer
+from tracer_bullet.engine.schedule.carriers import Carriers
+from tracer_bullet.engine.schedule.sessions import Plot, Session
+from tracer_bullet.engine.schedule.slots import SlotError, fill
+from tracer_bullet.engine.schedule.takes import pause_s, says_disabled, take
+from tracer_bullet.engine.settings import EngineSettings
+
+# Sent in one wake-up; then the loop reads once, lest answers be stamped late.
+_BURST: Final = 64
+# Shots that come due within so short a time are waited for: arming the timer takes as long.
+_NEAR_NS: Final = 5_000
+
+
+class Scheduler:
+    """`finish` is called once for each shot, when it is over. `unix_ns` is what to add to the clock to get Unix time."""
+
+    def __init__(
+        self, settings: EngineSettings, clients: dict[int, Client], finish: Callable[[Shot], None], unix_ns: int
+    ) -> None:
+        self._clients = clients
+        self._finish = finish
+        self._unix_ns = unix_ns
+        self._carriers = Carriers(settings)
+        self._by_session = settings.trace == "session"
+        self._back_off_s = settings.back_off_s
+        self._near_ns = _NEAR_NS + settings.spin_ns
+        self._spin_ns = settings.spin_ns
+        self._queue: deque[Shot] = deque()
+        self._live: dict[int, Shot] = {}
+        self._sessions: dict[int, Session] = {}
+        self._paused: dict[int, deque[Shot]] = {}
+        self._resumes: dict[int, asyncio.TimerHandle] = {}
+        self._until: dict[int, int] = {}
+        self._pacer: Pacer | None = None
+        self.backed_off = self.starved = self.sent = 0
+        self.disabled = False
+
+    def run_by(self, pacer: Pacer) -> None:
+        """The pacer that wakes this scheduler."""
+        self._pacer = pacer
+
+    @property
+    def live(self) -> int:
+        """Shots that are not over."""
+        return len(self._live)
+
+    @property
+    def next_ns(self) -> int:
+        """When the next shot is due; 0: none is known."""
+        return self._queue[0].due_ns if self._queue else 0
+
+    # Arrivals
+
+    def session(self, number: int, *, last: bool) -> Session:
+        """The session of this number; after its last arrival it is known only to its shots."""
+        found = self._sessions.get(number)
+        if found is None:
+            found = Session(self._carriers.new_trace())
+            if not last:
+                self._sessions[number] = found
+        elif last:
+            del self._sessions[number]
+        return found
+
+    def trace_of(self, session: Session) -> bytes:
+        """The trace id for a shot of this session."""
+        return session.trace if self._by_session else self._carriers.new_trace()
+
+    def trace_for(self, number: int, *, last: bool) -> bytes:
+        """The same for a shot that needs nothing else of its session."""
+        if self._by_session:
+            return self.session(number, last=last).trace
+        if last:
+            self._sessions.pop(number, None)
+        return self._carriers.new_trace()
+
+    def add(self, shots: list[Shot]) -> None:
+        """Take shots in: those with `plot` as `plan` made it. They go at their `due_ns`."""
+        live, stamp = self._live, self._carriers.stamp
+        for shot in shots:
+            live[shot.number] = shot
+            stamp(shot, shot.trace)
+        now, queue = now_ns(), self._queue
+        shots.sort(key=attrgetter("due_ns"))
+        if shots[0].due_ns < now:
+            self.starved += sum(shot.due_ns < now for shot in shots)
+        if queue and queue[-1].due_ns > shots[0].due_ns:
+            shots = sorted([*queue, *shots], key=attrgetter("due_ns"))
+            queue.clear()
+        was = queue[0].due_ns if queue else 0
+        queue.extend(shots)
+        if queue[0].due_ns != was:
+            self._arm()
+
+    def plan(self, shot: Shot, plot: Plot, after: int) -> None:
+        """Tie a shot to what it depends on. Called before `add`, in the order of arrivals."""
+        if after >= 0 and (earlier := self._live.get(after)) is not None:
+            plot.after = earlier
+            if earlier.plot is None:
+                earlier.plot = Plot()
+        if plot.session is not None:
+            for wanted in plot.takes:
+                plot.session.minters.setdefault(wanted.variable, []).append(shot)
+        shot.wants = plot.keep or bool(plot.takes)
+        shot.plot = plot
+        self._live[shot.number] = shot
+
+    # Sending
+
+    def wake(self) -> None:
+        """Send what is due."""
+        queue = self._queue
+        clients = self._clients
+        left = _BURST
+        now = now_ns()
+        while queue:
+            shot = queue[0]
+            if shot.due_ns > now:
+                now = now_ns()
+                if shot.due_ns > now + self._near_ns:
+                    break
+                while now < shot.due_ns:
+                    now = now_ns()
+            queue.popleft()
+            if shot.plot is None and not self._paused:
+                self.sent += 1
+                clients[shot.origin].send(shot)
+            else:
+                self._begin(shot)
+            left -= 1
+            if not left:
+                break
+        self._arm()
+
+    def _arm(self) -> None:
+        if self._pacer is not None:
+            self._pacer.arm(max(1, self._queue[0].due_ns - self._spin_ns) if self._queue else 0)
+
+    def _begin(self, shot: Shot) -> None:
+        """Send a shot that is due, unless something still keeps it."""
+        plot = shot.plot
+        if isinstance(plot, Plot):
+            if plot.after is not None and plot.after.number in self._live:
+                _wait(shot, plot.after)
+                return
+            plot.after = None
+            if plot.slots and not self._filled(shot, plot):
+                return
+        held = self._paused.get(shot.origin)
+        if held is not None:
+            self.backed_off += 1
+            held.append(shot)
+            return
+        self.sent += 1
+        self._clients[shot.origin].send(shot)
+
+    def _filled(self, shot: Shot, plot: Plot) -> bool:
+        session = plot.session
+        assert session is not None  # noqa: S101  (whoever makes a plot with slots gives it its session)
+        for slot in plot.slots:
+            if slot.variable in session.values:
+                continue
+            for minter in session.minters.get(slot.variable, ()):
+                if minter.number < shot.number:
+                    _wait(shot, minter)
+                    return False
+            self._refuse(shot)
+            return False
+        try:
+            shot.head, shot.body = fill(shot.head, shot.body, plot.slots, session.values)
+        except SlotError:
+            self._refuse(shot)
+            return False
+        return True
+
+    def _refuse(self, shot: Shot) -> None:
+        shot.error = codes.SLOT
+        shot.ended_ns = now_ns()
+        # Not from within: what depends on it may be a long chain.
+        asyncio.get_running_loop().call_soon(self.done, shot)
+
+    # Ends
+
+    def done(self, shot: Shot) -> None:
+        """A shot is over. Clients call this."""
+        if self._live.pop(shot.number, None) is None:
+            return  # it was dropped meanwhile
+        if shot.answer is not None and shot.status in codes.BACK_OFF:
+            self._look(shot)
+        if isinstance(shot.plot, Plot):
+            self._release(shot, shot.plot)
+        self._finish(shot)
+
+    def _release(self, shot: Shot, plot: Plot) -> None:
+        session = plot.session
+        if plot.takes and session is not None:
+            if shot.answer is not None and not shot.cut:
+                session.values.update(take(shot.answer, plot.takes))
+            for wanted in plot.takes:
+                minters = session.minters.get(wanted.variable, [])
+                if shot in minters:
+                    minters.remove(shot)
+        now = now_ns()
+        for waiting in plot.then:
+            if waiting.number in self._live:
+                waiting.ready_ns = max(waiting.ready_ns, now)
+                self._begin(waiting)
+        plot.then = []
+
+    # Pauses
+
+    def _look(self, shot: Shot) -> None:
+        answer = shot.answer
+        if answer is None:
+            return
+        if says_disabled(answer):
+            self.disabled = True
+        now = now_ns()
+        asked = pause_s(answer, (now + self._unix_ns) / 1e9)
+        pause = min(asked or 0.0, self._back_off_s)
+        until = now + int(pause * 1e9)
+        if pause <= 0 or until <= self._until.get(shot.origin, 0):
+            return
+        self._until[shot.origin] = until
+        self._paused.setdefault(shot.origin, deque())
+        timer = self._resumes.pop(shot.origin, None)
+        if timer is not None:
+            timer.cancel()
+        loop = asyncio.get_running_loop()
+        self._resumes[shot.origin] = loop.call_later(pause, self._resume, shot.origin)
+
+    def _resume(self, origin: int) -> None:
+        """The pause is over: what waited goes, in bursts between which the loop reads."""
+        self._resumes.pop(origin, None)
+        held, now = self._paused.get(origin), now_ns()
+        for _ in range(min(len(held or ()), _BURST)):
+            shot = held.popleft()  # type: ignore[union-attr]
+            shot.ready_ns = now
+            self.sent += 1
+            self._clients[origin].send(shot)
+        if held:
+            asyncio.get_running_loop().call_soon(self._resume, origin)
+        else:
+            self._paused.pop(origin, None)
+
+    # The end
+
+    def stop(self) -> None:
+        """Send nothing more. What was not handed to a client is over, as `stopped`."""
+        kept_back = [*self._queue]
+        for held in self._paused.values():
+            kept_back += held
+        for shot in self._live.values():
+            if isinstance(shot.plot, Plot):
+                kept_back += shot.plot.then
+                shot.plot.then = []
+        self._queue.clear()
+        self._paused.clear()
+        for timer in self._resumes.values():
+            timer.cancel()
+        self._resumes.clear()
+        self._arm()
+        self._end(kept_back)
+
+    def abandon(self, shots: Iterable[Shot]) -> None:
+        """These were dropped by their clients: they are over, as `stopped`."""
+        self._end(shots)
+
+    def forget(self) -> None:
+        """Before another run: sessions and counts."""
+        self._sessions.clear()
+        self._until.clear()
+        self.backed_off = self.starved = self.sent = 0
+
+    def _end(self, shots: Iterable[Shot]) -> None:
+        now = now_ns()
+        for shot in shots:
+            if self._live.pop(shot.number, None) is not None:
+                shot.error, shot.ended_ns = codes.STOPPED, now
+                self._finish(shot)
+
+
+def _wait(shot: Shot, earlier: Shot) -> None:
+    plot = earlier.plot
+    assert isinstance(plot, Plot)  # noqa: S101  (`plan` made it)
+    plot.then.append(shot)

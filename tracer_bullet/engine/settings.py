@@ -1,0 +1,44 @@
+"""What an engine process is told before it sends anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """How one engine process sends.
+
+    `baggage` is the value of the flag's baggage header; `,request_id=<span id>` is appended for each request.
+    `flag_lines` are the other carriers as ready header lines without CRLF (`tracestate: tb=t`, `x-tracer-bullet: …`).
+    Without both (control runs, benchmarks) only `traceparent` is sent. `trace`: what makes one trace.
+
+    `connections`: at most so many to one origin. `spare`: connections kept open ahead of need, so that a burst need
+    not wait for handshakes. Time-outs are seconds: `connect_s` with the TLS handshake, `send_s` until the request is
+    written, `answer_s` from then to the answer's first byte, `total_s` from when the request was ready to its end.
+    `back_off_s`: the longest pause for an origin that answers 429 or 503 (0: none). `keep_bytes`: of a kept answer's
+    body. `head_bytes`: the longest header section of an answer. `ca_file`: PEM of authorities; the system's when
+    empty. `cpu`: the core to stay on. `spin_ns`: how long before its due time the engine wakes and watches the clock.
+    `ahead_s`, `ahead_bytes`: how far ahead of its due time, and how much, of the schedule is handed to the engine.
+    """
+
+    run_id: str = ""
+    baggage: str = ""
+    flag_lines: tuple[str, ...] = ()
+    trace: Literal["session", "request"] = "session"
+    connections: int = 512
+    spare: int = 4
+    connect_s: float = 5.0
+    send_s: float = 30.0
+    answer_s: float = 30.0
+    total_s: float = 60.0
+    back_off_s: float = 30.0
+    keep_bytes: int = 1_048_576
+    head_bytes: int = 262_144
+    verify: bool = True
+    ca_file: str = ""
+    cpu: int | None = None
+    spin_ns: int = 0
+    ahead_s: float = 3.0
+    ahead_bytes: int = 33_554_432

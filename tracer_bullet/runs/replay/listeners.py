@@ -1,0 +1,139 @@
+"""Who listens to a replay: the figures, the shots' files, the proof, the comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tracer_bullet.engine.histogram import Histograms
+from tracer_bullet.model.arrival import Endpoint, Origin
+from tracer_bullet.model.replay import Accounting
+from tracer_bullet.model.shots import KeptAnswer, ShotBatch
+from tracer_bullet.replay.compare import Comparer
+from tracer_bullet.replay.fidelity import FidelityMeter
+from tracer_bullet.runs.replay.answers import Redact
+from tracer_bullet.runs.replay.bullets import Bullets, rows_in
+from tracer_bullet.runs.replay.feed import Flying
+from tracer_bullet.runs.replay.parts import ShotParts
+from tracer_bullet.runs.replay.proof import Proof
+
+
+@dataclass
+class Figures:
+    """Histograms, fidelity, totals, and the shots on disk."""
+
+    parts: ShotParts
+    fidelity: FidelityMeter
+    histograms: Histograms = field(default_factory=Histograms)
+    request_bytes: int = 0
+    answer_bytes: int = 0
+
+    def shots(self, batch: ShotBatch, flights: Sequence[Flying]) -> None:
+        """See Listener."""
+        self.histograms.record(batch)
+        self.parts.add(batch)
+        self.request_bytes += sum(batch.request_bytes)
+        self.answer_bytes += sum(batch.answer_bytes)
+        self.fidelity.see(
+            batch, [f.exchange for f in flights], [f.nth for f in flights], [f.arrival.last for f in flights]
+        )
+
+    def answer(self, flying: Flying, kept: KeptAnswer) -> None:
+        """See Listener."""
+
+    def accounting(self, read: int, skipped: Mapping[str, int], refused: Mapping[str, int], cut: Mapping[str, int],
+                   planned: int) -> Accounting:  # fmt: skip
+        """What became of everything. `cut`: planned, and left out at a limit."""
+        overall = self.histograms.overall()
+        not_sent = dict(self.histograms.not_sent())
+        for reason, count in cut.items():
+            not_sent[reason] = not_sent.get(reason, 0) + count
+        return Accounting(
+            read=read,
+            skipped=dict(skipped),
+            planned=planned + sum(refused.values()),
+            sent=overall.sent,
+            answered=overall.sent - overall.failed,
+            failed=overall.failed,
+            refused=dict(refused),
+            not_sent=not_sent,
+            request_bytes=self.request_bytes,
+            answer_bytes=self.answer_bytes,
+        )
+
+
+@dataclass
+class Collector:
+    """Gathers the bullets whose traces are kept, and hands those that have ended to the proof."""
+
+    bullets: Bullets
+    proof: Proof
+    endpoints: Sequence[Endpoint]
+    origins: Sequence[Origin]
+    share: float = 1.0
+
+    def shots(self, batch: ShotBatch, flights: Sequence[Flying]) -> None:
+        """See Listener."""
+        by_number = {f.arrival.number: f for f in flights} if self.share > 0 else {}
+        for row in rows_in(batch, self.share):
+            flying = by_number.get(row.number)
+            if flying is None:
+                continue
+            endpoint = self.endpoints[flying.arrival.endpoint]
+            done = self.bullets.add(row, flying, f"{endpoint.method} {endpoint.name}", self._url(flying))
+            if done is not None:
+                self.proof.add(done)
+
+    def answer(self, flying: Flying, kept: KeptAnswer) -> None:
+        """See Listener."""
+
+    def finish(self) -> None:
+        """Hand over what did not come to its end."""
+        for bullet in self.bullets.rest():
+            self.proof.add(bullet)
+
+    def _url(self, flying: Flying) -> str:
+        origin = self.origins[flying.arrival.origin]
+        target = flying.arrival.head.split(b" ", 2)[1].decode("latin-1")
+        return f"{origin.scheme}://{origin.host}:{origin.port}{target.partition('?')[0]}"
+
+
+@dataclass
+class Comparing:
+    """Compares answers with the recorded ones. `redact`: as the recording was, so that nothing raw is kept, and a
+    pseudonym meets the same one."""
+
+    comparer: Comparer
+    redact: Redact
+    endpoints: Sequence[Endpoint]
+
+    def shots(self, batch: ShotBatch, flights: Sequence[Flying]) -> None:
+        """See Listener."""
+
+    def answer(self, flying: Flying, kept: KeptAnswer) -> None:
+        """See Listener."""
+        endpoint = self.endpoints[flying.arrival.endpoint]
+        self.comparer.see(f"{endpoint.method} {endpoint.name}", flying.exchange, self.redact(flying.exchange, kept))
+
+
+@dataclass
+class NoisePairs:
+    """Pairs up the answers to requests that were sent twice: what differs between them differs by itself."""
+
+    comparer: Comparer
+    redact: Redact
+    endpoints: Sequence[Endpoint]
+    _first: dict[str, KeptAnswer] = field(default_factory=dict)
+
+    def shots(self, batch: ShotBatch, flights: Sequence[Flying]) -> None:
+        """See Listener."""
+
+    def answer(self, flying: Flying, kept: KeptAnswer) -> None:
+        """See Listener."""
+        kept = self.redact(flying.exchange, kept)
+        first = self._first.pop(flying.arrival.record, None)
+        if first is None:
+            self._first[flying.arrival.record] = kept
+            return
+        endpoint = self.endpoints[flying.arrival.endpoint]
+        self.comparer.noise(f"{endpoint.method} {endpoint.name}", first, kept)
