@@ -32,7 +32,7 @@ DocumentRoot "{folder}/htdocs"
 {extra}
 """
 # What is not compiled in; each `-X` run is one process and one worker.
-_WANTED = ("mpm_event", "authz_core", "alias", "rewrite", "headers", "logio")
+_WANTED = ("mpm_event", "authz_core", "alias", "rewrite", "headers", "logio", "proxy", "proxy_http")
 
 
 class ApacheUnavailableError(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,20 +17,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-LOCUSTFILE = """
-from pathlib import Path
-from locust import User, constant, events, task
-from tracer_bullet.engine.locust_worker import ExactStatistics
-
-class Replay(User):
-    wait_time = constant(1)
-    @task
-    def never(self): ...
-
-@events.init.add_listener
-def keep(environment, **_):
-    ExactStatistics().attach(environment, Path(__file__).with_name("exact.json"))
-"""
+# The documented one is the tested one.
+LOCUSTFILE = re.search(
+    r"```python\n(.*?)```", (Path(__file__).parents[2] / "docs" / "locust.md").read_text(encoding="utf-8"), re.DOTALL
+)[1]  # type: ignore[index]
 PLAIN_LOCUSTFILE = LOCUSTFILE.partition("@events")[0].replace(
     "from tracer_bullet.engine.locust_worker import ExactStatistics\n", ""
 )

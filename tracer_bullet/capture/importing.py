@@ -6,7 +6,7 @@ Posture: bad records are counted and passed over; a bad input does not keep the 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -20,7 +20,8 @@ from tracer_bullet.capture.formats.base import Format, ReadOptions
 from tracer_bullet.capture.formats.detect import format_named, open_recording
 from tracer_bullet.capture.formats.logs.choose import format_for
 from tracer_bullet.capture.formats.shared.streams import expanded
-from tracer_bullet.capture.recorder import REDACTION, TOO_LARGE, Redacts, why_never
+from tracer_bullet.capture.recorder import REDACTION, TOO_LARGE, Redacts
+from tracer_bullet.capture.selection import NOT_SAMPLED, Selection
 from tracer_bullet.capture.sessions import SessionRules, Sessions
 from tracer_bullet.errors import TracerBulletError, UsageError
 from tracer_bullet.model.exchange import Exchange
@@ -36,9 +37,9 @@ _OF_WRITING: Final = frozenset({"TB922", "TB923"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportOptions:
-    """`pseudonym` is keyed, as `Pseudonyms.plain`: it names sessions. `format`: a key of FORMATS, empty to look at the
-    bytes. `read`: what the sources do not say. `marks`: headers that other tools' replays carry. `rules`: fingerprint
-    of the redaction. `tell` gets the number of exchanges read, each thousand."""
+    """`pseudonym` is keyed, as `Pseudonyms.plain`: it names sessions. `rules`: fingerprint of the redaction. `format`:
+    a key of FORMATS, empty to look at the bytes. `read`: what the sources do not say. `tell` gets the number of
+    exchanges read, each thousand."""
 
     pseudonym: Callable[[str], str]
     created_by: str = "tracer-bullet capture import"
@@ -46,7 +47,7 @@ class ImportOptions:
     format: str = ""
     read: ReadOptions = field(default_factory=ReadOptions)
     sessions: SessionRules = field(default_factory=SessionRules)
-    marks: Collection[str] = ()
+    selection: Selection = field(default_factory=Selection)
     tell: Callable[[int], None] | None = None
 
 
@@ -130,7 +131,6 @@ class _Import:
         self._keeps_ids = keeps_ids
         self._redactor = redactor
         self._options = options
-        self._marks = frozenset(mark.lower() for mark in options.marks)
         self._sessions = Sessions(options.pseudonym, options.sessions)
         self._losses = Losses()
         self._tally = _Tally()
@@ -240,10 +240,14 @@ class _Import:
 
     def _admitted(self, exchange: Exchange, *, archived: bool) -> Exchange | None:
         """The exchange as it may be written; None, and counted, when it may not."""
-        reason = why_never(exchange, self._marks)
+        selection = self._options.selection
+        reason = selection.why_not(exchange)
         if not reason:
             try:
-                return self._redactor.apply(exchange if archived else self._sessions.place(exchange))
+                exchange = exchange if archived else self._sessions.place(exchange)
+                if selection.is_sampled(exchange):
+                    return self._redactor.apply(exchange)
+                reason = NOT_SAMPLED
             except Exception:  # noqa: BLE001  # whatever went wrong: it was not redacted, so it is not kept
                 reason = REDACTION
         self._tally.left_out[reason] += 1

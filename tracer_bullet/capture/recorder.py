@@ -9,20 +9,18 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Final, Protocol, Self
 
 from tracer_bullet.capture.archive import ArchiveError, ArchiveWriter
+from tracer_bullet.capture.selection import NOT_SAMPLED, Selection
 from tracer_bullet.capture.sessions import Sessions
-from tracer_bullet.context.carriers import BAGGAGE, CARRIER_NAMES, HEADER, TRACESTATE, read_claim
 from tracer_bullet.errors import TracerBulletError
 from tracer_bullet.model.exchange import Exchange
 
-# Why an exchange was left out.
-BULLET: Final = "bullet"
-REPLAY: Final = "replay"
+# Why an exchange was left out, besides what `selection` says.
 REDACTION: Final = "redaction"
 QUEUE_FULL: Final = "queue-full"
 TOO_LARGE: Final = "too-large"
@@ -53,31 +51,12 @@ class RecorderCounts:
     left_out: Counter[str]
 
 
-def why_never(exchange: Exchange, marks: Collection[str] = ()) -> str:
-    """Why an exchange must never be recorded: `bullet` or `replay`; empty when it may be.
-
-    A bullet, and what our own replay sends, claims the flag in a carrier (docs/protocol.md), be it valid or not.
-    `marks`: names of headers, in lower case, that other tools' replays carry.
-    """
-    carriers: dict[str, list[str]] = {}
-    for name, value in exchange.request.headers:
-        lowered = name.lower()
-        if lowered in CARRIER_NAMES:
-            carriers.setdefault(lowered, []).append(value)
-        elif lowered in marks:
-            return REPLAY
-    if not carriers:
-        return ""
-    claim = read_claim(carriers.get(BAGGAGE, ()), carriers.get(TRACESTATE, ()), carriers.get(HEADER, ()))
-    return BULLET if claim is not None else ""
-
-
 class Recorder:
     """Takes exchanges from any thread; one thread of its own redacts and writes them. Close it before its writer.
 
-    `sessions` None: exchanges keep the session that they have. Ids are `<prefix>-<number>`; the prefix is the time of
-    the start, so that they stay unique when the archive is gone on with. `failed`: the archive could not be written
-    (a full disk); it is tried again with each exchange.
+    `sessions` None: exchanges keep the session that they have; `selection` None: all is recorded that may be. Ids are
+    `<prefix>-<number>`; the prefix is the time of the start, so that they stay unique when the archive is gone on with.
+    `failed`: the archive could not be written (a full disk); it is tried again with each exchange.
     """
 
     def __init__(
@@ -86,7 +65,7 @@ class Recorder:
         redactor: Redacts,
         *,
         sessions: Sessions | None = None,
-        marks: Collection[str] = (),
+        selection: Selection | None = None,
         clock: Callable[[], int] = time.time_ns,
         queue_bytes: int = QUEUE_BYTES,
         queue_length: int = QUEUE_LENGTH,
@@ -94,7 +73,7 @@ class Recorder:
         self._writer = writer
         self._redactor = redactor
         self._sessions = sessions
-        self._marks = frozenset(mark.lower() for mark in marks)
+        self._selection = selection or Selection()
         self._prefix = f"{clock():x}"
         self._queue_bytes = queue_bytes
         self._queue_length = queue_length
@@ -131,12 +110,12 @@ class Recorder:
 
     def take(self, exchange: Exchange) -> bool:
         """Queue it; whether it was. Never waits, never raises."""
-        never = why_never(exchange, self._marks)
+        reason = self._selection.why_not(exchange)
         size = _size(exchange)
         with self._changed:
             self._offered += 1
-            if never:
-                return self._leave_out(never)
+            if reason:
+                return self._leave_out(reason)
             if self._closed:
                 return self._leave_out(CLOSED)
             if len(self._queue) >= self._queue_length or (
@@ -183,6 +162,8 @@ class Recorder:
         try:
             if self._sessions is not None:
                 exchange = self._sessions.place(exchange)
+            if not self._selection.is_sampled(exchange):
+                return NOT_SAMPLED
             exchange = self._redactor.apply(exchange)
         except Exception:  # noqa: BLE001  # whatever went wrong: it was not redacted, so it is not kept
             return REDACTION

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fnmatch import translate
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 import orjson
 
@@ -37,11 +38,13 @@ _FORWARDED_FOR: Final = re.compile(r"(?i)(?:^|[;,\s])for=\"?([^\";,]+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRules:
-    """Where a client's key is, in this order: `headers` (names), `cookies` (globs on names), then, if wanted,
-    Authorization: the subject of a JWT (its `claims`), the user of Basic, else the credentials themselves."""
+    """Where a client's key is, in this order: `headers` (names), `cookies` (globs on names), `queries` (names of
+    parameters), then, if wanted, Authorization: the subject of a JWT (its `claims`), the user of Basic, else the
+    credentials themselves."""
 
     headers: tuple[str, ...] = ()
     cookies: tuple[str, ...] = SESSION_COOKIES
+    queries: tuple[str, ...] = ()
     authorization: bool = True
     claims: tuple[str, ...] = ("sub",)
 
@@ -124,19 +127,19 @@ class Sessions:
 
 
 def _shown(request: Request, rules: SessionRules, cookies: re.Pattern[str]) -> str:
+    return next((key for key in _keys(request, rules, cookies) if key), "")
+
+
+def _keys(request: Request, rules: SessionRules, cookies: re.Pattern[str]) -> Iterator[str]:
     for name in rules.headers:
-        for value in request.values(name):
-            if value.strip():
-                return f"header:{name.lower()}={value.strip()}"
+        yield from (f"header:{name.lower()}={value.strip()}" for value in request.values(name) if value.strip())
     for line in request.values("cookie"):
-        for part in line.split(";"):
-            if key := _cookie_key(part, cookies):
-                return key
+        yield from (_cookie_key(part, cookies) for part in line.split(";"))
+    if rules.queries:
+        asked = parse_qsl(request.target.partition("?")[2])
+        yield from (f"query:{name}={value}" for name, value in asked if name in rules.queries)
     if rules.authorization:
-        for value in request.values("authorization"):
-            if key := _credentials_key(value, rules):
-                return key
-    return ""
+        yield from (_credentials_key(value, rules) for value in request.values("authorization"))
 
 
 def _cookie_key(text: str, cookies: re.Pattern[str]) -> str:

@@ -9,7 +9,8 @@ import click
 
 from tracer_bullet.cli.render import ProgressLine, follow, say, show
 from tracer_bullet.cli.replay_plan import plan_json, plan_text
-from tracer_bullet.runs.replay.job import ReplayJob, prepare_replay
+from tracer_bullet.runs.replay.job import ReplayJob, Shard, prepare_replay
+from tracer_bullet.runs.replay.locust import Master, replay_for
 from tracer_bullet.runs.replay.recipe import look_at, replay
 from tracer_bullet.workspace.runs import RunFolder
 
@@ -23,6 +24,8 @@ from tracer_bullet.workspace.runs import RunFolder
 @click.option("--clones", type=click.IntRange(1, 10_000), help="How many of each session.")
 @click.option("--loop", type=click.IntRange(1), help="How often the recording is played.")
 @click.option("--unarmed", is_flag=True, help="Do not prove first that every endpoint is harmless.")
+@click.option("--locust-master", metavar="HOST:PORT", help="Join this Locust master as a worker.")
+@click.option("--shards", type=click.IntRange(1), default=1, help="With --locust-master: how many workers there are.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result for machines.")
 def command(
     file: Path,
@@ -31,6 +34,8 @@ def command(
     rate: str | None,
     clones: int | None,
     loop: int | None,
+    locust_master: str | None,
+    shards: int,
     *,
     plan_only: bool,
     unarmed: bool,
@@ -42,13 +47,25 @@ def command(
     """
     given = {"speed": speed, "rate": rate, "clones": clones, "loop": loop}
     changes = {name: value for name, value in given.items() if value is not None}
-    job = prepare_replay(file, environ=os.environ, target=target, changes=changes, unarmed=unarmed)
+
+    def prepare(shard: Shard) -> ReplayJob:
+        return prepare_replay(file, environ=os.environ, target=target, changes=changes, unarmed=unarmed, shard=shard)
+
+    job = prepare(Shard())
     if plan_only:
         return _plan(job, as_json=as_json)
     if unarmed:
         click.echo("WARNING: --unarmed replays without proof that bullets are harmless there", err=True)
-    ended = follow(replay(job), ProgressLine(quiet=as_json))
+    events = replay(job) if locust_master is None else replay_for(_master(locust_master, shards), prepare)
+    ended = follow(events, ProgressLine(quiet=as_json))
     return show(RunFolder(path=ended.folder), as_json=as_json)
+
+
+def _master(text: str, shards: int) -> Master:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit():
+        raise click.BadParameter(f"{text!r} is not host:port", param_hint="--locust-master")
+    return Master(host=host.strip("[]"), port=int(port), shards=shards)
 
 
 def _plan(job: ReplayJob, *, as_json: bool) -> int:

@@ -130,12 +130,14 @@ class Child(asyncio.BufferedProtocol):
     def _take_in(self, members: list[Any]) -> None:
         rows, few = wire.read_arrivals(members)
         base, scheduler, shots = self._base_ns, self._scheduler, []
+        known = scheduler.known
         for index, (number, due, session, origin, endpoint, last, head, body) in enumerate(rows):
             shot = Shot(number, base + due, session, origin, endpoint, head, body)
             if index in few:
                 self._plan(shot, few[index], last=bool(last))
             else:
                 shot.trace = scheduler.trace_for(session, last=bool(last))
+            known[number] = shot
             shots.append(shot)
         scheduler.add(shots)
         if self._stop_ns:
@@ -168,7 +170,7 @@ class Child(asyncio.BufferedProtocol):
         self._out.write(wire.pack_shots(shots))
 
     def _check_done(self) -> None:
-        if self._running and self._source_ended and not self._scheduler.live:
+        if self._running and self._source_ended and not self._scheduler.known:
             self._running = False
             asyncio.get_running_loop().call_soon(self._conclude)
 
@@ -202,7 +204,7 @@ class Child(asyncio.BufferedProtocol):
                     client.sweep(now)
             if self._running and self._ticks % _NOTE_TICKS == 0:
                 self._out.write(wire.pack_note(self._note()))
-            if self._stop_ns and self._scheduler.live and now_ns() > self._stop_ns:
+            if self._stop_ns and self._scheduler.known and now_ns() > self._stop_ns:
                 self._abandon()
             self._clean()
         except Exception:  # noqa: BLE001  (whatever it is, the driver must hear of it)

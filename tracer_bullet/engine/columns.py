@@ -18,12 +18,14 @@ def read_shots(members: Sequence[Any], unix_ns: int) -> ShotBatch:
     halves = _ids(traces)
     read: dict[str, array[int]] = {}
     for name, raw in zip((*STATIC, *TIMES, *COUNTS), columns, strict=True):
-        if name in TIMES:
-            times = np.frombuffer(raw, np.int64)
-            raw = np.where(times != 0, times + unix_ns, 0).tobytes()
         read[name] = array(CODES.get(name, "q"))
-        read[name].frombytes(raw)
+        read[name].frombytes(_unix(raw, unix_ns) if name in TIMES else raw)
     return ShotBatch(trace_hi=halves[::2], trace_lo=halves[1::2], span_id=_ids(spans), **read)
+
+
+def _unix(times: bytes, unix_ns: int) -> bytes:
+    read = np.frombuffer(times, np.int64)
+    return np.where(read != 0, read + unix_ns, 0).tobytes()
 
 
 def _ids(digits: bytes) -> array[int]:

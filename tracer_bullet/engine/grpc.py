@@ -65,9 +65,11 @@ class Grpc:
         return HTTP_STATUS.get(int(told), 500), 0
 
 
-def grpc_client(origin: Origin, settings: EngineSettings, done: Done) -> Http2Client:
-    """The client of a gRPC origin: a `client.ClientFactory`."""
-    return Http2Client(origin, settings, done, Grpc())
+class GrpcClient(Http2Client):
+    """Implements `client.Client`: an HTTP/2 client that speaks gRPC's dialect."""
+
+    def __init__(self, origin: Origin, settings: EngineSettings, done: Done) -> None:
+        super().__init__(origin, settings, done, Grpc())
 
 
 def _value(headers: Headers, name: str) -> str:

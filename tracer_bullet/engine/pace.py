@@ -105,8 +105,8 @@ def _by_ctypes() -> tuple[int, Callable[[int], object]]:
     settime.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
     where = ctypes.addressof(spec)
 
-    def arm(at_ns: int, keep: _Itimerspec = spec) -> None:
-        value.sec, value.nsec = divmod(at_ns, _SECOND)
+    def arm(at_ns: int) -> None:
+        value.sec, value.nsec = divmod(at_ns, _SECOND)  # `value` keeps what `where` points to alive
         settime(fd, _ABSOLUTE, where, None)
 
     return fd, arm

@@ -61,7 +61,7 @@ class EngineProcess:
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed in __aexit__)
         with commands, theirs:
             fds = (commands.fileno(), theirs.fileno())
-            self._process = subprocess.Popen(  # noqa: ASYNC220  (spawning takes a millisecond)
+            self._process = subprocess.Popen(  # noqa: ASYNC220, S603  (ourselves; it takes a millisecond)
                 [sys.executable, "-m", "tracer_bullet.engine", *map(str, fds)],
                 pass_fds=fds,
                 stdin=subprocess.DEVNULL,

@@ -144,7 +144,7 @@ class Correlation:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopEvent:
     """Why sending ended before the schedule did: `guardrail`, `kill-switch`, `budget`, `interrupt`, `lost-traces`,
-    `refused`; with what was seen. `after_s` counts from the schedule's start."""
+    `not-harmless`, `locust`; with what was seen. `after_s` counts from the schedule's start."""
 
     reason: str
     detail: str

@@ -21,6 +21,7 @@ from tracer_bullet.capture.importing import ImportOptions, ImportSummary, import
 from tracer_bullet.capture.redaction.pseudonyms import Pseudonyms
 from tracer_bullet.capture.redaction.redactor import Redactor
 from tracer_bullet.capture.redaction.rules import Rules
+from tracer_bullet.capture.selection import Selection
 from tracer_bullet.errors import UsageError
 from tracer_bullet.model.exchange import Exchange
 
@@ -99,11 +100,25 @@ def test_the_same_input_has_the_same_ids(tmp_path: Path) -> None:
     assert {exchange.id for exchange in first} < {exchange.id for exchange in third}
 
 
-def test_bullets_never_come_in(tmp_path: Path, flag_headers: Callable[..., dict[str, str]]) -> None:
-    data = har(entry(1), entry(2, headers=flag_headers()), entry(3, headers={"X-Replay": "1"}))
-    summary = run(tmp_path / "a.tba", io.BytesIO(data), marks=("X-Replay",))
-    assert (summary.read, summary.written, summary.left_out) == (3, 1, {"bullet": 1, "replay": 1})
+def test_what_must_not_come_in_stays_out(tmp_path: Path, flag_headers: Callable[..., dict[str, str]]) -> None:
+    data = har(
+        entry(1), entry(2, headers=flag_headers()), entry(3, headers={"X-Replay": "1"}), entry(44), entry(5)
+    )  # fmt: skip
+    unwanted = KEY.plain(f"cookie:sid={SECRET}{5 % 3}")
+    selection = Selection(
+        marks=("X-Replay",), exclude_paths=("*/44",), sample=0.5, share=lambda session: float(session == unwanted)
+    )
+    summary = run(tmp_path / "a.tba", io.BytesIO(data), selection=selection)
+    assert (summary.read, summary.written) == (5, 1)
+    assert summary.left_out == {"bullet": 1, "replay": 1, "excluded": 1, "not-sampled": 1}
     assert targets(tmp_path / "a.tba") == ["/orders/1"]
+
+
+class Passes:
+    """Has nothing to redact, and takes no time."""
+
+    def apply(self, exchange: Exchange) -> Exchange:
+        return exchange
 
 
 class Refuses:
@@ -182,7 +197,7 @@ def test_wildly_disordered_input_is_sorted(tmp_path: Path, monkeypatch: pytest.M
     random.Random(1).shuffle(moments)
     text = random.Random(2).randbytes(1_000).hex()
     data = har(*(entry(number, at_ms=at, answer=text) for number, at in enumerate(moments)))
-    summary = run(tmp_path / "a.tba", io.BytesIO(data))
+    summary = run(tmp_path / "a.tba", io.BytesIO(data), redactor=Passes())
     assert summary.is_sorted
     assert summary.disordered > 2_500
     archive = open_archive(tmp_path / "a.tba")
@@ -196,7 +211,7 @@ def test_a_full_disk_is_said_and_what_came_in_is_readable(tmp_path: Path) -> Non
     noise = random.Random(4)
     data = har(*(entry(number, answer=noise.randbytes(5_000).hex()) for number in range(1_500)))
     with room_for(3_000_000), pytest.raises(ArchiveError) as caught:
-        run(tmp_path / "a.tba", io.BytesIO(data))
+        run(tmp_path / "a.tba", io.BytesIO(data), redactor=Passes())
     assert caught.value.code == "TB923"
     found = targets(tmp_path / "a.tba")
     assert found == [f"/orders/{number}" for number in range(len(found))]

@@ -14,10 +14,11 @@ from tests.unit.capture.archive.exchanges import small
 from tests.unit.capture.archive.test_survival import room_for
 from tracer_bullet.capture.archive import ArchiveError, ArchiveWriter, open_archive
 from tracer_bullet.capture.archive.layout import frames
-from tracer_bullet.capture.recorder import Recorder, why_never
+from tracer_bullet.capture.recorder import Recorder
 from tracer_bullet.capture.redaction.pseudonyms import Pseudonyms
 from tracer_bullet.capture.redaction.redactor import Redactor
 from tracer_bullet.capture.redaction.rules import Rules
+from tracer_bullet.capture.selection import Selection, why_never
 from tracer_bullet.capture.sessions import Sessions
 from tracer_bullet.model.exchange import Exchange
 
@@ -81,7 +82,7 @@ def test_bullets_and_replays_are_left_out(writer: ArchiveWriter, flag_headers: C
         [("X-Replayed-By", "goreplay")],
     ]
     fine = [("baggage", "user_id=7,region=eu"), ("tracestate", "vendor=1"), ("traceparent", bullet["traceparent"])]
-    with Recorder(writer, Gate(), marks=("x-replayed-by",)) as recorder:
+    with Recorder(writer, Gate(), selection=Selection(marks=("X-Replayed-By",))) as recorder:
         assert [recorder.take(with_headers(1, *headers)) for headers in never] == [False] * len(never)
         assert recorder.take(with_headers(2, *fine))
     counts = recorder.counts
@@ -89,6 +90,29 @@ def test_bullets_and_replays_are_left_out(writer: ArchiveWriter, flag_headers: C
     assert counts.left_out == {"bullet": 7, "replay": 1}
     assert (counts.offered, counts.written) == (9, 1)
     assert why_never(small(1)) == ""
+
+
+def test_paths_and_sessions_that_are_not_wanted_are_left_out(writer: ArchiveWriter) -> None:
+    selection = Selection(exclude_paths=("/health", "/orders/1*"), sample=0.5, share=KEY.share)
+    with Recorder(writer, Gate(), selection=selection) as recorder:
+        for number in range(200, 300):
+            recorder.take(replace(small(number), session=f"s{number % 10}"))
+        assert not recorder.take(small(1))
+        assert not recorder.take(small(19))
+    writer.close()
+    kept = {exchange.session for exchange in open_archive(writer.path).exchanges()}
+    assert kept == {f"s{number}" for number in range(10) if KEY.share(f"s{number}") < 0.5}
+    assert recorder.counts.left_out == {"excluded": 2, "not-sampled": 100 - 10 * len(kept)}
+    assert 0 < len(kept) < 10
+    with pytest.raises(ValueError, match="share"):
+        Selection(sample=0.5)
+
+
+def test_without_a_session_requests_are_sampled_one_by_one(writer: ArchiveWriter) -> None:
+    with Recorder(writer, Gate(), selection=Selection(sample=0.3, share=KEY.share)) as recorder:
+        for number in range(200, 1_200):
+            recorder.take(replace(small(number), session=""))
+    assert 200 < recorder.counts.written < 400
 
 
 def test_what_cannot_be_redacted_is_left_out(writer: ArchiveWriter) -> None:

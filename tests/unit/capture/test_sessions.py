@@ -81,6 +81,9 @@ def test_the_order_of_what_proves() -> None:
     assert key(exchange, cookies=()) == "token:t"
     assert key(exchange, cookies=(), authorization=False) == "connection:t:c1"
     assert key(exchange, cookies=("SI?",)) == "cookie:sid=c"
+    asks = replace(exchange, request=replace(exchange.request, target="/a?x=1&s=%C3%A4"))
+    assert key(asks, cookies=(), queries=("s",)) == "query:s=ä"
+    assert key(exchange, cookies=(), queries=("s",)) == "token:t"
     assert key(asked(("authorization", f"Bearer {jwt(sub='u', org='o')}")), claims=("org", "sub")) == "subject:|o"
 
 

@@ -82,12 +82,14 @@ def origin(port: int, scheme: str = "http", host: str = "127.0.0.1", number: int
     return Origin(number=number, scheme=scheme, host=host, port=port)
 
 
-async def shoot(arrivals: Sequence[Arrival], where: int | Origin, *, wait_s: float = 0.05, **settings: Any) -> Outcome:
+async def shoot(
+    arrivals: Sequence[Arrival], where: int | Origin, *, wait_s: float = 0.05, size: int = 7, **settings: Any
+) -> Outcome:
     """Fire the arrivals by one engine; check that all came back."""
     outcome = Outcome()
     async with EngineProcess(EngineSettings(**settings)) as engine:
         engine.define(origin(where) if isinstance(where, int) else where)
-        async for result in engine.run(batches(arrivals), time.time_ns() + int(wait_s * 1e9)):
+        async for result in engine.run(batches(arrivals, size), time.time_ns() + int(wait_s * 1e9)):
             outcome.take(result)
     outcome.whole(arrivals)
     return outcome

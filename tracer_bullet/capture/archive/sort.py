@@ -33,6 +33,7 @@ def sort_archive(path: Path, *, run_bytes: int = RUN_BYTES, fan_in: int = FAN_IN
     source = open_archive(path)
     folder = path.with_name(path.name + ".sorting")
     try:
+        shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
         folder.mkdir(mode=0o700)
         try:
             runs = list(_runs(source, folder, run_bytes))

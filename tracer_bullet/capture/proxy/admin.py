@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -60,8 +61,7 @@ class Admin:
 
     @contextlib.asynccontextmanager
     async def _open(self, method: str, path: str, body: bytes) -> AsyncIterator[tuple[asyncio.StreamReader, int, bool]]:
-        host, _, port = self.address.rpartition(":")
-        reader, writer = await asyncio.open_connection(host, int(port), limit=_READ_BYTES)
+        reader, writer = await asyncio.open_connection(sock=await self._connected(), limit=_READ_BYTES)
         try:
             head = f"{method} {path} HTTP/1.1\r\nhost: {self.address}\r\nconnection: close\r\n"
             writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
@@ -72,6 +72,19 @@ class Admin:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
+
+    async def _connected(self) -> socket.socket:
+        host, _, port = self.address.rpartition(":")
+        found = socket.socket()
+        try:
+            found.settimeout(0)
+            # One that the kernel tunes is shrunk when we take nothing, and then Envoy is slow to let go of us.
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _READ_BYTES)
+            await asyncio.get_running_loop().sock_connect(found, (host, int(port)))
+        except BaseException:
+            found.close()
+            raise
+        return found
 
 
 async def _pieces(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:

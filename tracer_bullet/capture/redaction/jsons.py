@@ -119,10 +119,19 @@ class _Frame:
         return root + "".join(reversed(parts))
 
 
-def edit(text: str, verdict: Verdict, note: Callable[[str], None], *, always: bool, path: str = "") -> str | None:
+def edit(
+    text: str,
+    verdict: Verdict,
+    note: Callable[[str], None],
+    *,
+    always: bool,
+    path: str = "",
+    forced: tuple[Action, bool] | None = None,
+) -> str | None:
     """The JSON text with what must go replaced; the same object when nothing must; None when it is no JSON.
 
     `note` is called with the path of each change. `always`: JSONPath rules must be asked, so no first look.
+    `forced`: what happens to all of it, and whether only to digits.
     Raises nothing; text that is nested too deeply counts as no JSON.
     """
     screen = _Screen(verdict)
@@ -130,9 +139,9 @@ def edit(text: str, verdict: Verdict, note: Callable[[str], None], *, always: bo
         value = json.loads(text, object_pairs_hook=screen.pairs)
         if not screen.dirty:
             screen.items([value])
-        if not screen.dirty and not always:
+        if not screen.dirty and not always and forced is None:
             return text
-        return _Editor(text, verdict, note, path, always=always).run()
+        return _Editor(text, verdict, note, path, always=always, forced=forced or (None, False)).run()
     except (ValueError, RecursionError):
         return None
 
@@ -140,12 +149,22 @@ def edit(text: str, verdict: Verdict, note: Callable[[str], None], *, always: bo
 class _Editor:
     """The second pass. The text is JSON, so only what matters is looked at, and paths are made only where they count."""
 
-    def __init__(self, text: str, verdict: Verdict, note: Callable[[str], None], path: str, *, always: bool) -> None:
+    def __init__(
+        self,
+        text: str,
+        verdict: Verdict,
+        note: Callable[[str], None],
+        path: str,
+        *,
+        always: bool,
+        forced: tuple[Action | None, bool],
+    ) -> None:
         self._text = text
         self._verdict = verdict
         self._note = note
         self._root = path
         self._always = always
+        self._forced = forced
         self._out: list[str] = []
         self._done = 0
         self._top: _Frame | None = None
@@ -182,7 +201,8 @@ class _Editor:
         """What happens to the value that comes next; counts it."""
         frame = self._top
         if frame is None:
-            return self._verdict.member("", "", self._root) if self._always else (None, False)
+            ruled = self._verdict.member("", "", self._root) if self._always else (None, False)
+            return self._forced if ruled[0] is None else ruled
         action, digits = frame.action, frame.digits
         if not frame.is_object:
             frame.index += 1

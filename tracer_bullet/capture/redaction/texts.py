@@ -7,6 +7,7 @@ piece is replaced. Depth and size are bounded, and what is wrapped deeper still 
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -19,7 +20,7 @@ from tracer_bullet.capture.redaction.looking.encodings import LAYERS, Piece
 from tracer_bullet.capture.redaction.looking.glance import may_hold_email, may_hold_secret
 from tracer_bullet.capture.redaction.looking.names import Telling, holds_digits, what_name_says
 from tracer_bullet.capture.redaction.looking.pairs import Pair, named_values
-from tracer_bullet.capture.redaction.pseudonyms import Pseudonyms, is_pseudonym
+from tracer_bullet.capture.redaction.pseudonyms import Pseudonyms, begins_as_pseudonym, is_pseudonym
 from tracer_bullet.capture.redaction.rules import Action, RuleSet
 
 MASK: Final = "***"
@@ -88,11 +89,21 @@ class Scrubber:
             return self.scrub(text, depth, path)
         return self.secret(text, action)
 
-    def json(self, text: str, note: Callable[[str], None], depth: int = 0, path: str = "") -> str | None:
-        """JSON text without secrets; None when it is no JSON. `note` is called with the paths of the changes."""
+    def json(
+        self,
+        text: str,
+        note: Callable[[str], None],
+        depth: int = 0,
+        path: str = "",
+        forced: tuple[Action, bool] | None = None,
+    ) -> str | None:
+        """JSON text without secrets; None when it is no JSON. `note` is called with the paths of the changes.
+
+        `forced`: what happens to all of it, and whether only to digits, by the name that it stands under.
+        """
         if depth > MAX_DEPTH:
-            return self.pseudonyms.plain(text)
-        return edit(text, self._levels[depth], note, always=self.rules.has_json, path=path)
+            return json.dumps(self.pseudonyms.plain(text))
+        return edit(text, self._levels[depth], note, always=self.rules.has_json, path=path, forced=forced)
 
     def _credentials(self, text: str) -> str:
         found = _CREDENTIALS.fullmatch(text)
@@ -124,8 +135,10 @@ class Scrubber:
         if "{" not in text and "[" not in text:
             return self._plain(text, depth)
         out, done = [], 0
-        for start, end in json_spans(text):
-            new = self.json(text[start:end], _ignore, depth + 1)
+        for start, end, name in json_spans(text):
+            told = what_name_says(name) if name else Telling.NOTHING
+            forced = None if told is Telling.NOTHING else (Action.PSEUDONYM, told is Telling.NUMBER)
+            new = self.json(text[start:end], _ignore, depth + 1, forced=forced)
             if new is not None:
                 out += (self._plain(text[done:start], depth), new)
                 done = end
@@ -183,7 +196,7 @@ class Scrubber:
             if pair.start < done or not self._tells(pair):
                 continue
             value = text[pair.start : pair.end]
-            new = value if self._is_kept(value) else self.secret(value, Action.PSEUDONYM) or ""
+            new = value if self._is_kept(value) or begins_as_pseudonym(value) else self.secret(value, Action.PSEUDONYM) or ""
             out += (text[done : pair.start], new)
             done = pair.end
         out.append(text[done:])

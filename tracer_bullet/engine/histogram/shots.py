@@ -17,9 +17,9 @@ from tracer_bullet.model.arrival import Endpoint
 from tracer_bullet.model.replay import EndpointResult, Timing
 from tracer_bullet.model.shots import NOT_SENT, SHOT_ERRORS, ShotBatch
 
-_STOPPED: Final = SHOT_ERRORS.index("stopped")
-# Indexed by a shot's error.
+# Both indexed by a shot's error.
 _NEVER_GOES: Final = np.array([error in NOT_SENT for error in SHOT_ERRORS])
+_CUT_OFF: Final = np.array([error in ("stopped", "lost") for error in SHOT_ERRORS])
 _STATUSES: Final = 1000
 _NS: Final = 1_000_000_000
 Flags = NDArray[np.bool_]
@@ -30,7 +30,7 @@ class Histograms:
 
     A shot is *sent* unless it never left for want of a value or because the run ended (`NOT_SENT`, no `sent_ns`);
     it *failed* when it was sent and no whole answer came. Latencies are of all that was sent, failures included, since
-    leaving out time-outs would flatter; only what the end of the run cut off is left out.
+    leaving out time-outs would flatter; only what the end of the run, or of the engine, cut off is left out.
     """
 
     def __init__(self, series: SecondSeries | None = None) -> None:
@@ -56,7 +56,7 @@ class Histograms:
         if unsent.any():
             self._unsent.add(endpoint[unsent], error[unsent])
         self._outcomes(endpoint, status, error, ~unsent)
-        whole = ~unsent & (error != _STOPPED)
+        whole = ~unsent & ~_CUT_OFF[error]
         latency = slots_of_ns((ended - due)[whole])
         self._latency.add(endpoint[whole], latency)
         bad = (error != 0) | (status >= 500)

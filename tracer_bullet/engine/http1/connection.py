@@ -7,7 +7,7 @@ no copy. Everything else (answers to HEAD, kept ones, those in many reads) also 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import httptools
 
@@ -64,7 +64,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
-        self._parser = httptools.HttpResponseParser(self)
+        self._parser: Any = httptools.HttpResponseParser(self)
         self._raw = bytearray()
         self._now = self._status = self.written_ns = 0
         self._whole = self._headed = self._keep = self._collect = self._is_head = False
@@ -79,7 +79,7 @@ class Connection(asyncio.BufferedProtocol):
         """Called once."""
         self.transport = cast("asyncio.Transport", transport)
         # Told as soon as anything is left to write: a request is written only when all of it is.
-        self.transport.set_write_buffer_limits(high=0)
+        self.transport.set_write_buffer_limits(high=1)  # at 0, TLS transports pause with nothing left at all
 
     def pause_writing(self) -> None:
         """Something is left to write."""
@@ -257,9 +257,7 @@ class Connection(asyncio.BufferedProtocol):
         self._whole = True
         if self._collect:
             try:
-                shot.answer, shot.cut = read_answer(
-                    self._raw, self._owner.settings.keep_bytes, is_head=self._is_head
-                )
+                shot.answer, shot.cut = read_answer(self._raw, self._owner.settings.keep_bytes, is_head=self._is_head)
             except AnswerError:
                 self._fail(shot, codes.TOO_LARGE)
                 return

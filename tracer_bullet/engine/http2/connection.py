@@ -21,6 +21,7 @@ from h2.events import (
 )
 from h2.exceptions import H2Error
 from h2.settings import SettingCodes, Settings
+from hpack import Encoder
 
 from tracer_bullet.engine import client as codes
 from tracer_bullet.engine.client import Shot, now_ns
@@ -78,6 +79,7 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
         self._h2 = H2Connection(_CONFIG)
+        self._h2.encoder = _PlainEncoder()
         self._cutter = FrameCutter()
         self._streams: dict[int, Stream] = {}
         self._allowed = owner.streams
@@ -349,6 +351,14 @@ class Connection(asyncio.BufferedProtocol):
         if self.draining and not self._streams and not self.transport.is_closing():
             # Not `close`, with which TLS may wait half a minute for the peer's farewell.
             self.transport.abort()
+
+
+class _PlainEncoder(Encoder):
+    """Without Huffman coding, which saves a fifth of the bytes and, in Python, costs 17 ms for a cookie of 8 kB."""
+
+    def encode(self, headers: Any, huffman: bool = False) -> bytes:  # noqa: ARG002
+        """As in Encoder; `huffman` is not heeded."""
+        return super().encode(headers, huffman=False)
 
 
 def _nothing(headers: object) -> None:

@@ -19,8 +19,9 @@ from tracer_bullet.model.shots import NOT_SENT, SHOT_ERRORS, ShotBatch
 
 Endpoints = Sequence[Endpoint] | Mapping[int, Endpoint]
 
-_STOPPED: Final = SHOT_ERRORS.index("stopped")
+# Both indexed by a shot's error.
 _NEVER_GOES: Final = np.array([error in NOT_SENT for error in SHOT_ERRORS])
+_CUT_OFF: Final = np.array([error in ("stopped", "lost") for error in SHOT_ERRORS])
 # Slots of the sparse tables: a latency in ms, a second of Unix time.
 _WIDE: Final = 1 << 36
 _STATUS_BASE: Final = 1000
@@ -75,7 +76,8 @@ class Deltas:
             return
         endpoint = np.asarray(batch.endpoint).astype(np.int64)[sent]
         error, status = error[sent], np.asarray(batch.status).astype(np.int64)[sent]
-        ended = np.asarray(batch.ended_ns)[sent]
+        due, ended = np.asarray(batch.due_ns)[sent], np.asarray(batch.ended_ns)[sent]
+        ended = np.where(ended > 0, ended, due)  # of a lost engine's shots no end is known
         self._grow(int(endpoint.max()) + 1)
         self._requests.add(endpoint, ended // _NS)
         np.maximum.at(self._last_ns, endpoint, ended)
@@ -83,9 +85,9 @@ class Deltas:
         failed = (error != 0) | (status >= self._failing_status)
         self._failures.add(endpoint[failed], ended[failed] // _NS)
         self._errors.add(endpoint[failed], np.where(error != 0, error, _STATUS_BASE + status)[failed])
-        cut = error == _STOPPED
+        cut = _CUT_OFF[error]
         self._unanswered.add(endpoint[cut], error[cut] * 0)
-        self._latencies(endpoint[~cut], np.maximum(ended - np.asarray(batch.due_ns)[sent], 0)[~cut])
+        self._latencies(endpoint[~cut], np.maximum(ended - due, 0)[~cut])
 
     def report(self, now_s: float) -> dict[str, Any]:
         """The part of a `stats` message that Locust knows: `stats`, `stats_total` and `errors`."""

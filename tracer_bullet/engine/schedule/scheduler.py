@@ -28,7 +28,10 @@ _NEAR_NS: Final = 5_000
 
 
 class Scheduler:
-    """`finish` is called once for each shot, when it is over. `unix_ns` is what to add to the clock to get Unix time."""
+    """`known` are the shots that are not over, by number. `finish` is called once for each, when it is over.
+
+    `unix_ns` is what to add to the clock to get Unix time.
+    """
 
     def __init__(
         self, settings: EngineSettings, clients: dict[int, Client], finish: Callable[[Shot], None], unix_ns: int
@@ -42,7 +45,7 @@ class Scheduler:
         self._near_ns = _NEAR_NS + settings.spin_ns
         self._spin_ns = settings.spin_ns
         self._queue: deque[Shot] = deque()
-        self._live: dict[int, Shot] = {}
+        self.known: dict[int, Shot] = {}
         self._sessions: dict[int, Session] = {}
         self._paused: dict[int, deque[Shot]] = {}
         self._resumes: dict[int, asyncio.TimerHandle] = {}
@@ -54,11 +57,6 @@ class Scheduler:
     def run_by(self, pacer: Pacer) -> None:
         """The pacer that wakes this scheduler."""
         self._pacer = pacer
-
-    @property
-    def live(self) -> int:
-        """Shots that are not over."""
-        return len(self._live)
 
     @property
     def next_ns(self) -> int:
@@ -91,10 +89,9 @@ class Scheduler:
         return self._carriers.new_trace()
 
     def add(self, shots: list[Shot]) -> None:
-        """Take shots in: those with `plot` as `plan` made it. They go at their `due_ns`."""
-        live, stamp = self._live, self._carriers.stamp
+        """Take shots in, which are among `known` already, and have their trace. They go at their `due_ns`."""
+        stamp = self._carriers.stamp
         for shot in shots:
-            live[shot.number] = shot
             stamp(shot, shot.trace)
         now, queue = now_ns(), self._queue
         shots.sort(key=attrgetter("due_ns"))
@@ -110,7 +107,7 @@ class Scheduler:
 
     def plan(self, shot: Shot, plot: Plot, after: int) -> None:
         """Tie a shot to what it depends on. Called before `add`, in the order of arrivals."""
-        if after >= 0 and (earlier := self._live.get(after)) is not None:
+        if after >= 0 and (earlier := self.known.get(after)) is not None:
             plot.after = earlier
             if earlier.plot is None:
                 earlier.plot = Plot()
@@ -119,7 +116,6 @@ class Scheduler:
                 plot.session.minters.setdefault(wanted.variable, []).append(shot)
         shot.wants = plot.keep or bool(plot.takes)
         shot.plot = plot
-        self._live[shot.number] = shot
 
     # Sending
 
@@ -156,7 +152,7 @@ class Scheduler:
         """Send a shot that is due, unless something still keeps it."""
         plot = shot.plot
         if isinstance(plot, Plot):
-            if plot.after is not None and plot.after.number in self._live:
+            if plot.after is not None and plot.after.number in self.known:
                 _wait(shot, plot.after)
                 return
             plot.after = None
@@ -199,7 +195,7 @@ class Scheduler:
 
     def done(self, shot: Shot) -> None:
         """A shot is over. Clients call this."""
-        if self._live.pop(shot.number, None) is None:
+        if self.known.pop(shot.number, None) is None:
             return  # it was dropped meanwhile
         if shot.answer is not None and shot.status in codes.BACK_OFF:
             self._look(shot)
@@ -218,7 +214,7 @@ class Scheduler:
                     minters.remove(shot)
         now = now_ns()
         for waiting in plot.then:
-            if waiting.number in self._live:
+            if waiting.number in self.known:
                 waiting.ready_ns = max(waiting.ready_ns, now)
                 self._begin(waiting)
         plot.then = []
@@ -266,7 +262,7 @@ class Scheduler:
         kept_back = [*self._queue]
         for held in self._paused.values():
             kept_back += held
-        for shot in self._live.values():
+        for shot in self.known.values():
             if isinstance(shot.plot, Plot):
                 kept_back += shot.plot.then
                 shot.plot.then = []
@@ -291,7 +287,7 @@ class Scheduler:
     def _end(self, shots: Iterable[Shot]) -> None:
         now = now_ns()
         for shot in shots:
-            if self._live.pop(shot.number, None) is not None:
+            if self.known.pop(shot.number, None) is not None:
                 shot.error, shot.ended_ns = codes.STOPPED, now
                 self._finish(shot)
 

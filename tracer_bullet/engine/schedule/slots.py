@@ -35,7 +35,8 @@ def fill(head: bytes, body: bytes, slots: Sequence[Slot], values: Mapping[str, b
 def _replace(data: bytes, slots: list[Slot], values: Mapping[str, bytes], *, in_head: bool) -> bytes:
     if not slots:
         return data
-    parts, at = [], 0
+    parts: list[bytes] = []
+    at = 0
     line_end = data.find(b"\r\n") if in_head else 0
     for slot in sorted(slots, key=lambda s: s.start):
         value = encode(values[slot.variable], slot.encoding)

@@ -39,8 +39,7 @@ def take(answer: Answer, takes: tuple[Take, ...]) -> dict[str, bytes]:
 
 def pause_s(answer: Answer, unix_s: float) -> float | None:
     """How long the answer asks to wait, in seconds from `unix_s` on, by its Retry-After (RFC 9110, 10.2.3)."""
-    for text in answer.values("retry-after"):
-        text = text.strip()
+    for text in map(str.strip, answer.values("retry-after")):
         if text.isascii() and text.isdigit():
             return float(text) if len(text) < 10 else 1e9
         try:

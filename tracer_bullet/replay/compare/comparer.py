@@ -22,6 +22,7 @@ _EXAMPLE_LENGTH: Final = 80
 # An endpoint whose answers have ever new keys must not fill the memory.
 _MOST_FIELDS: Final = 2_000
 _OTHERS: Final = ("(other fields)", "value")
+_NOTHING: Final[Mapping[bytes, bytes]] = {}
 
 
 @dataclass(slots=True)
@@ -61,8 +62,11 @@ class Comparer:
         found = self._fields(endpoint, _differences(first.answer, second.answer, self._spec.headers, body=True))
         place.noise.update(key for key in found)
 
-    def see(self, endpoint: str, exchange: Exchange, kept: KeptAnswer) -> None:
-        """Compare an answer with the recorded one."""
+    def see(
+        self, endpoint: str, exchange: Exchange, kept: KeptAnswer, minted: Mapping[bytes, bytes] = _NOTHING
+    ) -> None:
+        """Compare an answer with the recorded one. `minted`: recorded value → the one that stands for it in this
+        session, as text; such a pair is no difference."""
         recorded, lacks = exchange.answer, exchange.lacks
         if recorded is None or Lack.ANSWER in lacks:
             self._incomparable["no recorded answer"] += 1
@@ -71,7 +75,7 @@ class Comparer:
         if not body:
             self._incomparable["body not compared: it was not recorded, or not whole"] += 1
         headers = () if Lack.ANSWER_HEADERS in lacks else self._spec.headers
-        found = self._fields(endpoint, _differences(recorded, kept.answer, headers, body=body))
+        found = self._fields(endpoint, _differences(recorded, kept.answer, headers, body=body), minted)
         place = self._endpoints.setdefault(endpoint, _Endpoint())
         place.compared += 1
         place.equal += not found
@@ -108,18 +112,27 @@ class Comparer:
                 return "noisy"
         return "findings" if difference.compared >= self._spec.min_samples else "unsure"
 
-    def _fields(self, endpoint: str, found: Iterator[FieldDifference]) -> Mapping[tuple[str, str], FieldDifference]:
+    def _fields(
+        self, endpoint: str, found: Iterator[FieldDifference], minted: Mapping[bytes, bytes] = _NOTHING
+    ) -> Mapping[tuple[str, str], FieldDifference]:
         """The first difference of each field and kind, without those that are ignored or minted."""
         kept: dict[tuple[str, str], FieldDifference] = {}
         for difference in found:
-            if (difference.path, difference.kind) not in kept and not self._ignored(endpoint, difference.path):
-                kept[difference.path, difference.kind] = difference
+            key = difference.path, difference.kind
+            if key not in kept and not _stands_for(difference, minted) and not self._ignored(endpoint, difference.path):
+                kept[key] = difference
         return kept
 
     def _ignored(self, endpoint: str, path: str) -> bool:
         if (endpoint, path) in self._minted:
             return True
         return any(_fits(path, rule.field) and _fits(endpoint, rule.endpoint) for rule in self._spec.ignore)
+
+
+def _stands_for(difference: FieldDifference, minted: Mapping[bytes, bytes]) -> bool:
+    if not minted or difference.kind != "value":
+        return False
+    return minted.get(_text(difference.recorded).encode()) == _text(difference.replayed).encode()
 
 
 def _fits(text: str, glob: str) -> bool:
@@ -171,5 +184,9 @@ def _difference(endpoint: str, place: _Endpoint, name: str, kind: str, counted: 
 
 
 def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    text = _text(value)
     return text if len(text) <= _EXAMPLE_LENGTH else f"{text[: _EXAMPLE_LENGTH - 1]}…"
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

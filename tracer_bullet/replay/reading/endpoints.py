@@ -29,11 +29,13 @@ _ID: Final = re.compile(
     | tbp_[a-z2-7]{24}                                          # pseudonyms that redaction gave
     | [A-Za-z]{1,16}[-_:.~]\d+                                  # order-17
     | [A-Za-z]{1,16}[-_:](?=[A-Za-z]*\d)[0-9A-Za-z]{8,}         # cus_9s6XKzkNRiz8i3
+    | eyJ[\w-]{5,}\.[\w.-]+                                      # JSON Web Tokens
+    | (?=[a-z]*[A-Z])(?=[A-Z]*[a-z])[A-Za-z]{24,}               # random letters
     | [^@/]+(?:@|%40)[^@/]+\.[^@/]+                             # e-mail addresses
     """,
     re.VERBOSE,
 )
-_TOKEN: Final = re.compile(r"[0-9A-Za-z_.~%=-]{16,}")
+_TOKEN: Final = re.compile(r"[0-9A-Za-z_.~%=-]{10,}")
 _TURNS: Final = re.compile(r"\d(?=[A-Za-z])|[A-Za-z](?=\d)")
 _FILE: Final = re.compile(r"(.+)\.([A-Za-z][A-Za-z0-9]{0,4})")
 _VERSION: Final = re.compile(r"[vV]\d+(?:\.\d+)*")
@@ -44,12 +46,11 @@ def fold_segment(segment: str) -> str:
     """The segment, or `{}` when it looks like a value; of a file's name the parts that do."""
     if _VERSION.fullmatch(segment):
         return segment
-    if looks_like_value(segment):
-        return ANY
     if (file := _FILE.fullmatch(segment)) is not None:
         parts = [ANY if looks_like_value(part) else part for part in file[1].split(".")]
-        return ".".join([*parts, file[2]])
-    return segment
+        if ANY in parts:
+            return ".".join([*parts, file[2]])
+    return ANY if looks_like_value(segment) else segment
 
 
 def looks_like_value(text: str) -> bool:

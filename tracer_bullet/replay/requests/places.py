@@ -80,7 +80,7 @@ def cookie_text(text: str) -> str:
 def change_json(draft: Draft, steps: tuple[Step, ...], new: Callable[[Any], Any]) -> bool:
     """Give each JSON value at a path to `new`, which says the new one (or the same object). Bodies that are no JSON,
     or compressed, are left."""
-    document = load_json(draft)
+    document = load_json(draft) if _may_have(draft.body, steps) else None
     if document is None:
         return False
     changed = False
@@ -93,6 +93,12 @@ def change_json(draft: Draft, steps: tuple[Step, ...], new: Callable[[Any], Any]
     if changed:
         draft.body = dump_json(document)
     return changed
+
+
+def _may_have(body: bytes, steps: tuple[Step, ...]) -> bool:
+    """Whether the last name of a path stands in the body: most bodies need not be read as JSON at all."""
+    name = steps[-1].key if steps else None
+    return not isinstance(name, str) or name.encode("utf-8", "replace") in body or b"\\u" in body
 
 
 def load_json(draft: Draft) -> Any:

@@ -30,7 +30,9 @@ class Rewriter:
         self._paths = [(re.compile(p.match), p.to) for p in spec.paths]
         self._json = [(parse_json_path(j.path), j, globs(j.paths)) for j in spec.json_fields]
         self._times = [parse_place(t) for t in spec.times]
-        self._keys = [parse_place(i) for i in spec.idempotency]
+        keys = [parse_place(i) for i in spec.idempotency]
+        self._keys = [place for place in keys if place.kind != "header"]
+        self._key_headers = frozenset(place.name for place in keys if place.kind == "header")
         self._set = [(name, value) for name, value in spec.set_headers.items() if name.lower() != "host"]
         self.host = next((value for name, value in spec.set_headers.items() if name.lower() == "host"), "")
         self.headers = HeaderFilter(
@@ -48,6 +50,9 @@ class Rewriter:
         start = draft.exchange.started_ns
         for place in self._times:
             change(draft, place, lambda old: moved(old, start, delta_ns))
+        for index, (name, value) in enumerate(draft.headers if self._key_headers else ()):
+            if name.lower() in self._key_headers:
+                draft.headers[index] = (name, fresh_key(value, self._run, session))
         for place in self._keys:
             change(draft, place, lambda old: fresh_key(old, self._run, session))
 

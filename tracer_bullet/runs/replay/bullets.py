@@ -69,16 +69,18 @@ class _Open:
 class Bullets:
     """Gathers shots by trace. A trace is whole when its session's last request and all before it are back.
 
-    `per_request`: each request is a trace of its own. `rng` draws the ids of root spans.
+    `per_request`: each request is a trace of its own. `numbers` counts bullets; `rng` draws the ids of root spans.
     """
 
-    def __init__(self, name: str, run_id: str, rng: random.Random, *, per_request: bool) -> None:
+    def __init__(
+        self, name: str, run_id: str, rng: random.Random, numbers: Iterator[int], *, per_request: bool
+    ) -> None:
         self._name = name
         self._run_id = run_id
         self._rng = rng
         self._per_request = per_request
         self._open: dict[str, _Open] = {}
-        self._number = 0
+        self._numbers = numbers
 
     def add(self, row: Row, flying: Flying, endpoint: str, url: str) -> BulletResult | None:
         """Take a shot in; the bullet that it completes. What was never sent counts, but leaves no shot."""
@@ -103,17 +105,17 @@ class Bullets:
         trace = self._open.pop(trace_id)
         if not trace.shots:
             return None
-        number, self._number = self._number, self._number + 1
+        number = next(self._numbers)
         root = self._root(trace_id, trace.steps)
         steps = sorted(trace.steps, key=lambda s: (s.start_ns, s.span_id))
         spans = (root, *(_under(root.span_id, s) for s in steps))
-        shots = sorted(trace.shots, key=lambda s: (s.sent_ns, s.span_id))
+        shots = (replace(s, bullet=number) for s in sorted(trace.shots, key=lambda s: (s.sent_ns, s.span_id)))
         return BulletResult(bullet=number, trace_id=trace_id, shots=tuple(shots), checks=(), spans=spans)
 
     def _shot(self, row: Row, endpoint: str, url: str) -> Shot:
         return Shot(
             run_id=self._run_id,
-            bullet=self._number,
+            bullet=-1,  # until its trace is whole
             step=endpoint,
             trace_id=row.trace_id,
             span_id=row.span_id,

@@ -10,7 +10,7 @@ from tracer_bullet.model.replay import Comparison, ReplayReport, StopEvent
 from tracer_bullet.runs.judge import judge_run
 
 # What ends a run as aborted; the others have findings that say more.
-_ABORTS = frozenset({"guardrail", "kill-switch", "budget", "interrupt", "lost-traces", "refused"})
+_ABORTS = frozenset({"guardrail", "kill-switch", "budget", "interrupt", "lost-traces", "locust"})
 
 
 def conclude(

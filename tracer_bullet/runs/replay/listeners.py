@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from tracer_bullet.engine.histogram import Histograms
+from tracer_bullet.engine.schedule.takes import take
 from tracer_bullet.model.arrival import Endpoint, Origin
 from tracer_bullet.model.replay import Accounting
-from tracer_bullet.model.shots import KeptAnswer, ShotBatch
+from tracer_bullet.model.shots import SHOT_ERRORS, KeptAnswer, ShotBatch
 from tracer_bullet.replay.compare import Comparer
 from tracer_bullet.replay.fidelity import FidelityMeter
 from tracer_bullet.runs.replay.answers import Redact
@@ -16,6 +18,11 @@ from tracer_bullet.runs.replay.bullets import Bullets, rows_in
 from tracer_bullet.runs.replay.feed import Flying
 from tracer_bullet.runs.replay.parts import ShotParts
 from tracer_bullet.runs.replay.proof import Proof
+
+_WHY: Final = {
+    "slot": "no answer before it held the value that it needs (see --plan, and correlate.ignore)",
+    "stopped": "the replay was stopped",
+}
 
 
 @dataclass
@@ -99,21 +106,51 @@ class Collector:
 
 
 @dataclass
+class Unsent:
+    """Why requests to an endpoint were not sent, or had no answer: the last reason of each."""
+
+    endpoints: Sequence[Endpoint]
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    def shots(self, batch: ShotBatch, flights: Sequence[Flying]) -> None:
+        """See Listener."""
+        for flying, error in zip(flights, batch.error, strict=True):
+            if error:
+                endpoint = self.endpoints[flying.arrival.endpoint]
+                self.reasons[f"{endpoint.method} {endpoint.name}"] = _WHY.get(SHOT_ERRORS[error], SHOT_ERRORS[error])
+
+    def answer(self, flying: Flying, kept: KeptAnswer) -> None:
+        """See Listener."""
+
+
+@dataclass
 class Comparing:
     """Compares answers with the recorded ones. `redact`: as the recording was, so that nothing raw is kept, and a
-    pseudonym meets the same one."""
+    pseudonym meets the same one. What an answer mints is followed: a later answer that repeats it does not differ."""
 
     comparer: Comparer
     redact: Redact
     endpoints: Sequence[Endpoint]
+    # Session → recorded value → the one that stands for it.
+    _minted: dict[int, dict[bytes, bytes]] = field(default_factory=dict)
 
-    def shots(self, batch: ShotBatch, flights: Sequence[Flying]) -> None:
+    def shots(self, batch: ShotBatch, flights: Sequence[Flying]) -> None:  # noqa: ARG002
         """See Listener."""
+        for flying in flights:
+            if flying.arrival.last:
+                self._minted.pop(flying.arrival.session, None)
 
     def answer(self, flying: Flying, kept: KeptAnswer) -> None:
         """See Listener."""
-        endpoint = self.endpoints[flying.arrival.endpoint]
-        self.comparer.see(f"{endpoint.method} {endpoint.name}", flying.exchange, self.redact(flying.exchange, kept))
+        arrival, exchange = flying.arrival, flying.exchange
+        kept = self.redact(exchange, kept)
+        if arrival.takes and exchange.answer is not None:
+            old, new = take(exchange.answer, arrival.takes), take(kept.answer, arrival.takes)
+            both = {old[name]: new[name] for name in old.keys() & new.keys()}
+            self._minted.setdefault(arrival.session, {}).update(both)
+        endpoint = self.endpoints[arrival.endpoint]
+        minted = self._minted.get(arrival.session, {})
+        self.comparer.see(f"{endpoint.method} {endpoint.name}", exchange, kept, minted)
 
 
 @dataclass

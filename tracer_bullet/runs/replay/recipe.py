@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import count
 
 from tracer_bullet.capture.archive import Archive, open_archive
 from tracer_bullet.engine import EngineProcess
 from tracer_bullet.errors import TracerBulletError, UsageError
 from tracer_bullet.model import Finding, PhaseStarted, Progress, RunEnded, RunEvent, RunStarted, Severity, Verdict
+from tracer_bullet.model.arrival import Endpoint
 from tracer_bullet.model.exchange import Exchange
 from tracer_bullet.model.replay import ReplayReport, StopEvent
 from tracer_bullet.replay.compare import Comparer
@@ -28,7 +30,7 @@ from tracer_bullet.runs.replay.conclude import conclude
 from tracer_bullet.runs.replay.feed import Feed, Planned
 from tracer_bullet.runs.replay.guardrails import judge_budget, judge_window
 from tracer_bullet.runs.replay.job import ReplayJob
-from tracer_bullet.runs.replay.listeners import Collector, Comparing, Figures, NoisePairs
+from tracer_bullet.runs.replay.listeners import Collector, Comparing, Figures, NoisePairs, Unsent
 from tracer_bullet.runs.replay.parts import ShotParts
 from tracer_bullet.runs.replay.passes import Listener, Pass, kill_switch
 from tracer_bullet.runs.replay.proof import Proof
@@ -42,11 +44,20 @@ _LEAD_NS = 700_000_000
 _chance = random.SystemRandom()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """Who else takes part in the sending: listeners, made of the table of endpoints, and reasons to stop."""
+
+    listeners: Callable[[Sequence[Endpoint]], Sequence[Listener]] = lambda _: ()
+    reasons: Sequence[Callable[[], StopEvent | None]] = ()
+
+
 @dataclass
 class _Run:
     """A replay under way."""
 
     job: ReplayJob
+    outside: Outside
     archive: Archive
     found: Survey
     beginning: Beginning
@@ -62,12 +73,13 @@ class _Run:
     cut: dict[str, int] = field(default_factory=dict)
     planned: int = 0
     backed_off: int = 0
+    numbers: Iterator[int] = field(default_factory=count)
     began_s: float = field(default_factory=time.monotonic)
 
     def collector(self, share: float) -> Collector:
         """What hands the bullets of a pass to the proof."""
         spec = self.job.spec.value
-        bullets = Bullets(spec.name, self.folder.run_id, _chance, per_request=spec.trace == "request")
+        bullets = Bullets(spec.name, self.folder.run_id, _chance, self.numbers, per_request=spec.trace == "request")
         return Collector(bullets, self.proof, self.planner.endpoints, self.planner.origins, share)
 
     def exchanges(self) -> Iterator[Exchange]:
@@ -85,7 +97,9 @@ class _Run:
         return judge_window(window, spec.guardrails, after_s) or judge_budget(on_wire, spec.limits, after_s)
 
 
-async def replay(job: ReplayJob, source: TraceSource | None = None) -> AsyncIterator[RunEvent]:
+async def replay(
+    job: ReplayJob, source: TraceSource | None = None, *, outside: Outside | None = None
+) -> AsyncIterator[RunEvent]:
     """Replay and judge; the last event carries the verdict. `source`: as in `fire`.
 
     Raises UnreachableError before anything is sent, UsageError (TB985–TB989) for a recording that cannot be replayed
@@ -98,7 +112,7 @@ async def replay(job: ReplayJob, source: TraceSource | None = None) -> AsyncIter
     own = source is None
     source = source or await open_source(job.traces)
     try:
-        run = _begin(job, archive, found, source)
+        run = _begin(job, archive, found, source, outside or Outside())
         write_json(run.folder.manifest, run.beginning.manifest)
         yield RunStarted(
             run_id=run.folder.run_id,
@@ -124,7 +138,7 @@ def look_at(job: ReplayJob) -> tuple[Survey, float]:
     return found, Planner(job.spec.value, found, job.target.url, accounts=job.accounts).span_ns / 1e9
 
 
-def _begin(job: ReplayJob, archive: Archive, found: Survey, source: TraceSource) -> _Run:
+def _begin(job: ReplayJob, archive: Archive, found: Survey, source: TraceSource, outside: Outside) -> _Run:
     spec = job.spec.value
     if not found.to_send:
         raise _nothing(job, found)
@@ -144,6 +158,7 @@ def _begin(job: ReplayJob, archive: Archive, found: Survey, source: TraceSource)
     figures = Figures(ShotParts(folder, planner.endpoints), FidelityMeter())
     return _Run(
         job=job,
+        outside=outside,
         archive=archive,
         found=found,
         beginning=beginning,
@@ -201,15 +216,17 @@ async def _arm(run: _Run) -> AsyncIterator[RunEvent]:
         run.extra.append(_not_armed(Severity.GAP, f"it takes {run.found.arming_requests} requests to reach every"
                                     f" endpoint once (proof.max_arming_requests: {allowed})"))  # fmt: skip
         return
-    async for event in _pass(run, "arm", run.planner.arming(run.exchanges()), 1.0, run.found.arming_requests):
+    unsent = Unsent(run.planner.endpoints)
+    async for event in _pass(run, "arm", run.planner.arming(run.exchanges()), 1.0, run.found.arming_requests, unsent):
         yield event
     await run.proof.settle()
     missing = [e for e in endpoints if e not in run.proof.endpoints]
     if missing:
         errors = any(f.severity is Severity.ERROR for v in run.proof.verdicts for f in v.findings)
-        why = "was not proved harmless" if errors else "had no bullet that came back whole"
+        why = "not proved harmless" if errors else "no bullet came back whole"
         severity = Severity.ERROR if errors else Severity.GAP
-        run.extra.append(_not_armed(severity, f"{', '.join(missing[:5])}{', …' if len(missing) > 5 else ''} {why}"))
+        told = "; ".join(f"{e}: {unsent.reasons.get(e, why)}" for e in missing[:5])
+        run.extra.append(_not_armed(severity, f"{told}{'; …' if len(missing) > 5 else ''}"))
 
 
 def _not_armed(severity: Severity, why: str) -> Finding:
@@ -236,6 +253,7 @@ async def _send(run: _Run) -> AsyncIterator[RunEvent]:
     total, target = run.beginning.requests, run.job.target.url
     yield PhaseStarted(phase="send", detail=f"{total} requests in {run.beginning.duration_s:.0f} s at {target}")
     listeners: list[Listener] = [run.figures, Comparing(run.comparer, run.redact, run.planner.endpoints)]
+    listeners += run.outside.listeners(run.planner.endpoints)
     planned = run.planner.plan(run.exchanges())
     run.began_s = time.monotonic()
     watching = asyncio.create_task(run.proof.watch())
@@ -262,7 +280,7 @@ async def _pass(
     """One pass through an engine of its own; ends early for a reason, which is then in `run.stop`."""
     collector = run.collector(share)
     switch = kill_switch(run.job.kill_file, lambda: run.began_s)
-    flight = Pass(run.beginning.engine, (collector, *listeners), (switch, run.look))
+    flight = Pass(run.beginning.engine, (collector, *listeners), (switch, run.look, *run.outside.reasons))
     limits = run.job.spec.value.limits if phase == "send" else None
     feed: Feed | None = None
 

@@ -29,6 +29,8 @@ def test_frames_no_longer_overlap(tmp_path: Path) -> None:
     shuffled(path, 6_000)
     before = open_archive(path).info
     assert before.overlap_bytes > 0.9 * before.raw_bytes
+    (tmp_path / "a.tba.sorting").mkdir()  # of one that was killed
+    (tmp_path / "a.tba.sorting" / "0-0.tba").write_bytes(b"half a run")
     sort_archive(path, run_bytes=60_000, fan_in=4)  # some fifty runs: three levels of merges
     archive = open_archive(path)
     info = archive.info

@@ -1,4 +1,4 @@
-"""A capturing process of its own, for tests that stop or kill it: `python -m tests.unit.capture.proxy.child URL ARCHIVE`.
+"""A capturing process of its own, to be stopped or killed: `python -m tests.unit.capture.proxy.child URL ARCHIVE`.
 
 Prints its events. Redacts and writes as `capture proxy` does. STALL_S is taken from the environment.
 """
@@ -31,7 +31,7 @@ async def main(url: str, archive: Path) -> None:
         Recorder(writer, redactor, sessions=Sessions(redactor.pseudonyms.plain)) as recorder,
     ):
         async for event in run_proxy(spec, recorder.take, stop=stop, report_s=0.1):
-            print(event, flush=True)
+            print(event, flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

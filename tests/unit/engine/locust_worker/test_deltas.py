@@ -96,9 +96,11 @@ def test_what_was_not_sent_is_not_told_and_what_was_cut_off_has_no_time() -> Non
     deltas = Deltas(0.0)
     deltas.record(batch([shot(error="slot", sent=False), shot(error="stopped", sent=False)]), ENDPOINTS)
     assert deltas.report(1.0)["stats"] == []
-    deltas.record(batch([shot(error="stopped")]), ENDPOINTS)
+    lost = shot(error="lost", sent=False) | {"ended_ns": 0}
+    deltas.record(batch([shot(error="stopped"), lost]), ENDPOINTS)
     (entry,) = deltas.report(1.0)["stats"]
-    assert (entry["num_requests"], entry["num_none_requests"], entry["num_failures"]) == (1, 1, 1)
+    assert (entry["num_requests"], entry["num_none_requests"], entry["num_failures"]) == (2, 2, 2)
+    assert set(entry["num_reqs_per_sec"]) == {START // SECOND}
     assert entry["response_times"] == {}
     assert entry["min_response_time"] is None
 

@@ -10,11 +10,12 @@ from typing import BinaryIO, Final
 from tracer_bullet.capture.formats.gor.records import SEPARATOR
 from tracer_bullet.capture.formats.shared.http1 import chunked, header_block
 from tracer_bullet.capture.formats.shared.parts import first, length_said, without
-from tracer_bullet.model.exchange import Answer, Exchange, Headers, Request
+from tracer_bullet.model.exchange import Answer, Exchange, Headers, Lack, Request
 from tracer_bullet.model.losses import Losses
 
 NOT_SENT: Final = "requests whose body is missing or cut: not written, GoReplay would send them without it"
 RECHUNKED: Final = "bodies that hold GoReplay's separator: written in chunks that cut it"
+TLS: Final = "requests over TLS: GoReplay's files do not say so, its `--output-http` does"
 VERSION: Final = "requests of HTTP/2 or 3: written as HTTP/1.1"
 _SESSION: Final = re.compile(r"[0-9a-f]{16}")
 
@@ -28,9 +29,12 @@ class GorWriter:
         """Write all; how many. Ids are 24 hexadecimal digits, of which the first 16 are the session's."""
         count = 0
         for exchange in exchanges:
-            if exchange.unreplayable in ("write-without-body", "body-cut"):
+            is_unknown = exchange.request.body is None and exchange.request.is_write
+            if is_unknown or Lack.REQUEST_BODY_CUT in exchange.lacks:
                 losses.lose(NOT_SENT, exchange.request.target)
                 continue
+            if exchange.request.scheme == "https":
+                losses.repair(TLS)
             name = _name(exchange, count)
             request = _framed(exchange.request, _request_line(exchange.request, losses), losses)
             stream.write(f"1 {name} {exchange.started_ns} 0\n".encode() + request + SEPARATOR)

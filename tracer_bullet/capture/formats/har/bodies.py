@@ -22,6 +22,7 @@ REBUILT: Final = "form bodies put together from their fields"
 MANGLED: Final = "request bodies that the recorder could not write as text: marked as missing"
 BAD_BASE64: Final = "bodies that are no base64: marked as missing"
 _CHARSET: Final = re.compile(r"charset\s*=\s*\"?([A-Za-z0-9_.:\-]{1,40})", re.IGNORECASE)
+_BODILESS: Final = SAFE_METHODS | {"CONNECT"}
 _NO_BODY_STATUS: Final = frozenset({204, 205, 304})
 _EXPANDED: Final = 64 << 20
 
@@ -45,7 +46,7 @@ def request_body(request: dict[str, Any], method: str, headers: Headers, losses:
     said = length_said(headers)
     size = _size(request.get("bodySize"))
     if not isinstance(data, dict):
-        if size == 0 or said == 0 or (size < 0 and said is None and method in SAFE_METHODS):
+        if size == 0 or said == 0 or (size < 0 and said is None and method in _BODILESS):
             return _NONE
         return _MISSING_REQUEST
     text = data.get("text")

@@ -56,6 +56,8 @@ def _exchange(entry: dict[str, Any], losses: Losses, options: ReadOptions) -> Ex
     if request is None:
         return None
     answer = _answer(as_dict(entry.get("response")), request.method, lacks, losses)
+    if "_lacks" in entry:  # our own: no headers means that there were none
+        lacks -= {Lack.REQUEST_HEADERS, Lack.ANSWER_HEADERS} - _marks(entry)
     started, first_byte, ended = _times(entry, began)
     if ended is None:
         lacks.add(Lack.DURATION)

@@ -82,6 +82,11 @@ JSON_KEYS: Final[dict[str, Column]] = {
     "request_id": c.header("x-request-id"),
     "referer": c.header("referer"),
     "traceparent": c.header("traceparent"),
+    "tracestate": c.header("tracestate"),
+    "x_tracer_bullet": c.header("x-tracer-bullet"),
+    "content_type": c.header("content-type"),
+    "scheme": _PSEUDO[":scheme"],
+    "response_duration": _FIRST,
     "downstream_remote_address": Column(role=Role.CLIENT),
 }
 _TEXT_HEAD: Final = re.compile(rb'\[\d{4}-\d\d-\d\dT[\d:.]+Z\] "[^"\n]*" \d{1,3} ')

@@ -23,6 +23,7 @@ from tracer_bullet.model.losses import Losses
 _KEPT: Final = (
     "accept", "accept-encoding", "accept-language", "content-length", "content-type", "cookie", "idempotency-key",
     "referer", "traceparent", "upgrade", "connection", "user-agent", "x-forwarded-for", "x-request-id",
+    "tracestate", "x-tracer-bullet",
 )  # fmt: skip
 
 

@@ -41,7 +41,6 @@ VARIABLES: Final[dict[str, Column]] = {
     "request_uri": Column(role=Role.TARGET, near=_NEAR_TARGET),
     "uri": Column(role=Role.PATH),
     "document_uri": Column(role=Role.PATH),
-    "tb_uri_args": Column(role=Role.PATH),
     "args": Column(role=Role.QUERY),
     "query_string": Column(role=Role.QUERY),
     "is_args": Column(role=Role.SKIP, pattern=r"\??"),
@@ -69,6 +68,7 @@ VARIABLES: Final[dict[str, Column]] = {
 }
 _VARIABLE: Final = re.compile(r"\$(?:\{(\w+)\}|(\w+))", re.ASCII)
 _DECODED: Final = re.compile(r"\$(?:document_)?uri\$is_args\$(?:args|query_string)")
+_JOINED: Final = "tb_uri_args"
 _DIRECTIVE: Final = re.compile(r"\s*log_format\s+([^\s;]+)\s+(.*?);?\s*", re.DOTALL)
 _PIECES: Final = re.compile(r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\s;'"]\S*))""", re.DOTALL)
 _ESCAPE: Final = re.compile(r"\s*escape=(\w+)\s+")
@@ -110,13 +110,15 @@ def _unquoted(found: re.Match[str]) -> str:
     return re.sub(r"\\([\"'\\ntr])", lambda m: named.get(m[1], m[1]), text)
 
 
-def parts_of(text: str) -> list[Part]:
-    """Literals and columns of a format's text."""
-    text = _DECODED.sub("${tb_uri_args}", text)  # one value, as there is nothing between its parts
+def parts_of(text: str, *, dashes: bool = True) -> list[Part]:
+    """Literals and columns of a format's text. `dashes`: whether what is missing is written as `-`."""
+    text = _DECODED.sub(f"${{{_JOINED}}}", text)  # one value, as there is nothing between its parts
     parts: list[Part] = []
     at = 0
     for found in _VARIABLE.finditer(text):
-        parts += [text[at : found.start()], column_of(found[1] or found[2])]
+        name = found[1] or found[2]
+        joined = Column(role=Role.PATH, name=c.WITH_DASH if dashes else "")
+        parts += [text[at : found.start()], joined if name == _JOINED else column_of(name)]
         at = found.end()
     return [*parts, text[at:]]
 
@@ -148,7 +150,7 @@ def compile_log(options: ReadOptions) -> LineLog:
     patterns: list[LinePattern] = []
     try:
         for each in texts:
-            parts = parts_of(each)
+            parts = parts_of(each, dashes=kind == "default")
             patterns.append(Pattern(parts, unescape=_ESCAPES[kind], backslash=kind == "json"))
             if kind == "json" and (reordered := json_template(parts)):
                 patterns.append(reordered)

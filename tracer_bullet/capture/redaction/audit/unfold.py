@@ -17,7 +17,7 @@ from tracer_bullet.capture.redaction.looking.encodings import LAYERS
 from tracer_bullet.capture.redaction.looking.glance import may_hold_email, may_hold_secret
 from tracer_bullet.capture.redaction.looking.names import Telling, holds_digits, is_empty_talk, what_name_says
 from tracer_bullet.capture.redaction.looking.pairs import named_values
-from tracer_bullet.capture.redaction.pseudonyms import is_pseudonym
+from tracer_bullet.capture.redaction.pseudonyms import begins_as_pseudonym, is_pseudonym
 from tracer_bullet.capture.redaction.rules import Place, RuleSet
 
 _MAX_DEPTH: Final = 7
@@ -68,7 +68,7 @@ def _is_telling(spot: Spot, name: str, value: str) -> bool:
 def _is_hidden(value: str) -> bool:
     """Whether a value is one of ours, or none at all."""
     bare = value.strip().strip('"')
-    if is_empty_talk(bare) or is_pseudonym(bare) or set(bare) == {"0"}:
+    if is_empty_talk(bare) or is_pseudonym(bare) or begins_as_pseudonym(bare) or set(bare) == {"0"}:
         return True
     if "%" in bare and is_pseudonym(unquote(bare)):
         return True
@@ -93,15 +93,15 @@ def search_text(
         value = text[hit.start : hit.end]
         if not is_pseudonym(value) and not _is_ours_in_url(value) and not (hit.kind == "credentials" and _is_hidden(value)):
             yield Found(hit.kind, trail, value)
-    if depth > _MAX_DEPTH:
+    if structured or depth > _MAX_DEPTH:
         return
-    if not structured:
-        for start, end in _documents(text):
-            yield from _search_json(text[start:end], rules, trail, depth)
-            if end - start == len(text.strip()):
-                return
-    if not structured:
-        yield from _pairs(text, trail)
+    rest, done = [], 0
+    for start, end, name in _documents(text):
+        yield from _search_json(text[start:end], name, rules, trail, depth)
+        rest.append(text[done:start])
+        done = end
+    text = "\n".join((*rest, text[done:]))
+    yield from _pairs(text, trail)
     for layer in LAYERS:
         for piece in layer(text):
             if piece.content != text[piece.start : piece.end]:
@@ -109,20 +109,20 @@ def search_text(
                 yield from search_text(piece.content, rules, trail=(*trail, label), depth=depth + 1)
 
 
-def _documents(text: str) -> Iterator[tuple[int, int]]:
+def _documents(text: str) -> Iterator[tuple[int, int, str]]:
     """Where JSON stands in a text: all of it, as a string too, or objects and arrays in it."""
     bare = text.strip()
     if bare[:1] == '"' and parse_json(bare) is not None:
-        yield text.index(bare), text.index(bare) + len(bare)
+        yield text.index(bare), text.index(bare) + len(bare), ""
     else:
         yield from json_spans(text)
 
 
-def _search_json(text: str, rules: RuleSet, trail: tuple[str, ...], depth: int) -> Iterator[Found]:
+def _search_json(text: str, name: str, rules: RuleSet, trail: tuple[str, ...], depth: int) -> Iterator[Found]:
     parsed = parse_json(text)
     if parsed is None:
         return
-    for spot in walk_json(parsed[0], "json:", "", "", rules):
+    for spot in walk_json(parsed[0], "json:", "", name, rules):
         inner = (*trail, spot.where)
         if spot.name is not None:
             yield from (Found(found.kind, inner, found.value) for found in search_named(spot, rules))

@@ -12,8 +12,12 @@ _MOST_FAILURES: Final = 200
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=lambda pairs: None)
 
 
-def json_spans(text: str) -> Iterator[tuple[int, int]]:
-    """Where objects and arrays that are JSON begin and end; the outermost ones, in order."""
+# `credentials = {…}`
+_NAMED: Final = re.compile(r"([A-Za-z_$][\w.$\-\[\]]{1,63})[\"']?[ \t]*(?:=>|=|:)[ \t]*\Z", re.ASCII)
+
+
+def json_spans(text: str) -> Iterator[tuple[int, int, str]]:
+    """Where objects and arrays that are JSON begin and end, and the name before them; the outermost ones, in order."""
     at = failures = 0
     while failures < _MOST_FAILURES:
         match = _START.search(text, at)
@@ -26,5 +30,6 @@ def json_spans(text: str) -> Iterator[tuple[int, int]]:
             at = match.end()
             continue
         if end - match.start() > 4:
-            yield match.start(), end
+            named = _NAMED.search(text, max(0, match.start() - 80), match.start())
+            yield match.start(), end, named[1] if named else ""
         at = end

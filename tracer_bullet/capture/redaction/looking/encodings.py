@@ -37,7 +37,8 @@ class Piece:
 
 
 _PERCENT: Final = re.compile(r"%[0-9A-Fa-f]{2}")
-_UNBROKEN: Final = re.compile(r"[^\s\"'<>\\]+")
+# What stands raw between fields is no part of them: it must not be mixed up with the same characters, encoded.
+_UNBROKEN: Final = re.compile(r"[^\s\"'<>\\&=?#]+")
 
 
 def percent(text: str) -> Iterator[Piece]:
@@ -59,7 +60,8 @@ class _Quoter:
 
     def __call__(self, content: str) -> str:
         """What is not encoded in the original stays so in the new text."""
-        safe = "".join({c for c in self.piece if c.isascii() and c not in "% "})
+        coded = {unquote(code) for code in _PERCENT.findall(self.piece)}
+        safe = "".join({c for c in self.piece if c.isascii() and c not in "% "} - coded)
         content = quote(content, safe=safe, errors="surrogatepass")
         for _ in range(self.times - 1):
             content = quote(content, safe=safe)

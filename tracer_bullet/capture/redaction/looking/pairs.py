@@ -11,7 +11,9 @@ from typing import Final
 from tracer_bullet.capture.redaction.looking.names import is_empty_talk, what_name_says, Telling
 
 _NAME: Final = re.compile(
-    r"(?<![A-Za-z0-9_.$-])([\"']?)([A-Za-z_$][\w.$\-\[\]]{1,63})\1[ \t]*+(=>|=|:)[ \t]*+", re.ASCII
+    r"(?:(?<![A-Za-z0-9_.$-])|(?<=%[0-9A-Fa-f]{2}))([\"']?)([A-Za-z_$](?:[\w.$\-\[\]]|%[0-9A-Fa-f]{2}){1,63})\1"
+    r"[ \t]*+(=>|=|:)[ \t]*+",
+    re.ASCII,
 )
 _VALUE: Final = re.compile(
     r"(?:\[[ \t]*+)?(?:\"([^\"\\\r\n]*+(?:\\.[^\"\\\r\n]*+)*+)\"|'([^'\\\r\n]*+(?:\\.[^'\\\r\n]*+)*+)'|([^\s\"'&,;<>(){}|\\\[\]]++))"

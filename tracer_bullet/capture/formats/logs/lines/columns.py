@@ -53,6 +53,8 @@ class Role(Enum):
     UPGRADE = "upgrade"  # ws or wss, or something else
 
 
+# A path behind which a missing query leaves a `-`: nginx's `$uri$is_args$args` is `/orders-`.
+WITH_DASH: Final = "path with a dash"
 NUMBER: Final = r"-?\d++(?:\.\d++)?+|-|"
 
 

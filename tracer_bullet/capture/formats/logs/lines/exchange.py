@@ -59,6 +59,7 @@ class Maker:
         self._cuts = tuple((p, col.longest) for p, col in enumerate(columns) if col.longest)
         self._places = {role: p for p, role in reversed([(p, col.role) for p, col in enumerate(columns)])}
         self._line, self._status_at = self._places.get(Role.REQUEST_LINE), self._places.get(Role.STATUS)
+        self._has_dash = any(col.name == c.WITH_DASH for col in columns)
         self._may_upgrade = Role.UPGRADE in self._places
         # What most logs do not have is looked for only where it may be.
         self._origin_known = bool(
@@ -119,9 +120,10 @@ class Maker:
             text = values[self._line] or ""
             found = request_line(self._unescape(text) if "\\" in text else text)
         else:
-            text = " ".join((self._text(values, Role.METHOD), self._target(values), self._text(values, Role.PROTOCOL)))
-            protocol = self._text(values, Role.PROTOCOL) or "HTTP/1.1"
-            found = asked(self._text(values, Role.METHOD), self._target(values), version_of(protocol))
+            method, target = self._text(values, Role.METHOD), self._target(values)
+            protocol = self._text(values, Role.PROTOCOL)
+            text = f"{method} {target} {protocol}"
+            found = asked(method, target, version_of(protocol or "HTTP/1.1"))
         if found is None or (found.repair and self._text(values, Role.STATUS) == "400"):
             self._losses.lose(c.NO_REQUEST if text.strip(" -") else c.NO_HTTP, text)
             return None
@@ -132,7 +134,9 @@ class Maker:
     def _target(self, values: Values) -> str:
         if target := self._text(values, Role.TARGET):
             return target
-        path, _, query = self._text(values, Role.PATH).partition("?")
+        path, asks, query = self._text(values, Role.PATH).partition("?")
+        if self._has_dash and not asks:
+            path = path.removesuffix("-")
         target = encoded_path(path)
         if target != path:
             self._losses.repair(c.NORMALISED, path)

@@ -43,6 +43,7 @@ def test_the_layout_is_hdrhistograms() -> None:
         assert hdr._hdr_median_equiv_value(value) == MEDIAN[slot]
 
 
+@settings(max_examples=30)
 @given(LISTS)
 def test_counts_quantiles_and_encoding_equal_recording_one_by_one(values_us: list[int]) -> None:
     hdr, histogram = reference(values_us), ours(values_us)

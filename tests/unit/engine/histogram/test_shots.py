@@ -55,8 +55,9 @@ def test_what_was_not_sent_is_neither_sent_nor_slow_nor_late() -> None:
     assert histograms.punctuality.lateness.count == 1
 
 
-def test_what_the_end_cut_off_was_sent_but_says_nothing_of_latency() -> None:
-    overall = recorded(shot(error="stopped", sent=True)).overall()
+@pytest.mark.parametrize("error", ["stopped", "lost"])
+def test_what_the_end_cut_off_was_sent_but_says_nothing_of_latency(error: str) -> None:
+    overall = recorded(shot(error=error, sent=True)).overall()
     assert (overall.sent, overall.failed, overall.latency.count, overall.service.count) == (1, 1, 0, 0)
 
 
