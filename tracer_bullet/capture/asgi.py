@@ -28,27 +28,23 @@ class CaptureMiddleware:
 
     def __init__(self, app: AsgiApp, capture: Capture | None = None, *, clock: Callable[[], int] = now_ns) -> None:
         self._app = app
-        self._capture = capture if capture is not None else from_environment()
+        self._capture = capture
         self._clock = clock
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """The ASGI entry."""
-        recording = self._begin(scope)
-        if recording is None:
+        capture = (self._capture or from_environment()) if scope["type"] == "http" else None
+        recording = self._begin(scope, capture) if capture is not None else None
+        if capture is None or recording is None:
             await self._app(scope, receive, send)
             return
-        tap = _Tap(recording, receive, send, self._clock)
+        tap = _Tap(recording, capture, receive, send, self._clock)
         try:
             await self._app(scope, tap.receive, tap.send)
         finally:
-            capture = self._capture
-            assert capture is not None
-            capture.hand_over(lambda: recording.finish(self._clock()))
+            tap.finish()
 
-    def _begin(self, scope: AsgiScope) -> Recording | None:
-        capture = self._capture
-        if capture is None or scope["type"] != "http":
-            return None
+    def _begin(self, scope: AsgiScope, capture: Capture) -> Recording | None:
         try:
             headers = _headers(scope["headers"])
             client = (scope.get("client") or ("",))[0]
@@ -75,14 +71,26 @@ class CaptureMiddleware:
 class _Tap:
     """The application's `receive` and `send`, which see what passes."""
 
-    __slots__ = ("_broken", "_clock", "_receive", "_recording", "_send")
+    __slots__ = ("_broken", "_capture", "_clock", "_finished", "_receive", "_recording", "_send", "_trailers")
 
-    def __init__(self, recording: Recording, receive: Receive, send: Send, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, recording: Recording, capture: Capture, receive: Receive, send: Send, clock: Callable[[], int]
+    ) -> None:
         self._recording = recording
+        self._capture = capture
+        self._finished = False
+        self._trailers = False
         self._receive = receive
         self._send = send
         self._clock = clock
         self._broken = False
+
+    def finish(self) -> None:
+        """Hand the exchange over, once: when the answer is whole, so that what runs after it is not counted to it."""
+        if not self._finished:
+            self._finished = True
+            self._recording.ended_ns = self._clock()
+            self._capture.hand_over(self._recording.finish)
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -110,13 +118,18 @@ class _Tap:
     def _sent(self, message: Message) -> None:
         recording = self._recording
         kind = message["type"]
+        if self._finished:
+            return
         if kind == "http.response.start":
             recording.status = message["status"]
             recording.answer_headers = _headers(message.get("headers", ()))
             recording.first_byte_ns = self._clock()
+            self._trailers = bool(message.get("trailers", False))
         elif kind == "http.response.body":
             recording.answer_body.add(message.get("body", b""))
             recording.answer_complete = not message.get("more_body", False)
+            if recording.answer_complete and not self._trailers:
+                self.finish()
         elif kind in ("http.response.pathsend", "http.response.zerocopysend"):
             recording.answer_body.cut = True  # the server reads the file itself
         elif kind == "http.response.trailers":

@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import logging
 import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -160,8 +161,9 @@ class Recording:
     answer_trailers: Headers = ()
     first_byte_ns: int | None = None
     answer_complete: bool = False
+    ended_ns: int | None = None
 
-    def finish(self, ended_ns: int) -> Exchange:
+    def finish(self) -> Exchange:
         """What was recorded, with marks for what was not."""
         lacks: set[Lack] = set()
         if self.body.cut:
@@ -199,7 +201,7 @@ class Recording:
             ),
             answer=answer,
             first_byte_ns=self.first_byte_ns,
-            ended_ns=ended_ns,
+            ended_ns=self.ended_ns,
             lacks=frozenset(lacks),
         )
 
@@ -213,29 +215,35 @@ def has_no_body(headers: Iterable[tuple[str, str]]) -> bool:
     return True
 
 
-_open: dict[str, Capture] = {}
+_open: dict[str, Capture | None] = {}
+_opening = threading.Lock()
+if hasattr(os, "register_at_fork"):  # a recorder's thread stays in the parent
+    os.register_at_fork(after_in_child=_open.clear)
 
 
 def from_environment(environ: Mapping[str, str] | None = None) -> Capture | None:
-    """The capture that the environment asks for: one a process and file; None when it asks for none.
+    """The capture that the environment asks for: one a process and file; None when it asks for none. Never raises.
 
-    `TRACER_BULLET_CAPTURE`: the archive, `{pid}` in it is the process's id; `…_CAPTURE_KEY` or `…_CAPTURE_KEY_FILE`: the
-    key of pseudonyms; `…_CAPTURE_SAMPLE`: the share of sessions; `…_CAPTURE_SETTINGS`: a folder with a
-    tracer-bullet.yaml whose `capture:` section counts. A capture that cannot be had is logged, and none: a service
-    starts without it.
+    `TRACER_BULLET_CAPTURE`: the archive, where `{pid}` is the process's id, since every process needs one of its own;
+    `…_CAPTURE_KEY` or `…_CAPTURE_KEY_FILE`: the key of pseudonyms; `…_CAPTURE_SAMPLE`: the share of sessions;
+    `…_CAPTURE_SETTINGS`: a folder with a tracer-bullet.yaml whose `capture:` section counts. A capture that cannot be
+    had is logged, and none: a service starts without it.
     """
     environ = os.environ if environ is None else environ
     path = environ.get(FILE_VARIABLE, "")
     if not path:
         return None
     path = path.replace("{pid}", str(os.getpid()))
-    if path not in _open:
-        try:
-            _open[path] = _opened(path, environ)
-        except Exception as error:  # noqa: BLE001  # the service must start
-            _LOG.warning("nothing is recorded to %s: %s", path, error)
-            return None
-    return _open[path]
+    if path in _open:
+        return _open[path]
+    with _opening:
+        if path not in _open:
+            try:
+                _open[path] = _opened(path, environ)
+            except Exception as error:  # noqa: BLE001  # the service must serve
+                _LOG.warning("nothing is recorded to %s: %s", path, error)
+                _open[path] = None
+        return _open[path]
 
 
 def _opened(path: str, environ: Mapping[str, str]) -> Capture:

@@ -1,7 +1,7 @@
 """Records what a WSGI application (Flask, Django and every other) is asked and answers.
 
-Put it outermost: `app.wsgi_app = CaptureMiddleware(app.wsgi_app)`. Chunks pass through one by one and untouched; nothing
-that goes wrong in recording reaches the application or its client.
+Put it outermost: `app.wsgi_app = CaptureMiddleware(app.wsgi_app)`. Chunks pass through one by one and untouched;
+nothing that goes wrong in recording reaches the application or its client.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ class CaptureMiddleware:
 
     def __init__(self, app: WsgiApp, capture: Capture | None = None, *, clock: Callable[[], int] = now_ns) -> None:
         self._app = app
-        self._capture = capture if capture is not None else from_environment()
+        self._capture = capture
         self._clock = clock
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """The WSGI entry (PEP 3333)."""
-        capture = self._capture
-        recording = self._begin(environ)
+        capture = self._capture or from_environment()
+        recording = self._begin(environ, capture) if capture is not None else None
         if capture is None or recording is None:
             return self._app(environ, start_response)
         answer = _Answer(recording, capture, start_response, self._clock)
@@ -45,10 +45,7 @@ class CaptureMiddleware:
             raise
         return answer
 
-    def _begin(self, environ: Environ) -> Recording | None:
-        capture = self._capture
-        if capture is None:
-            return None
+    def _begin(self, environ: Environ, capture: Capture) -> Recording | None:
         try:
             headers = _request_headers(environ)
             client = environ.get("REMOTE_ADDR", "")
@@ -120,6 +117,9 @@ class _Answer:
         """Servers ask: an answer of one chunk needs no chunked coding. TypeError, as from a generator, otherwise."""
         return len(self.body)  # type: ignore[arg-type]
 
+    def __bool__(self) -> bool:
+        return True
+
     def close(self) -> None:
         """End the request; called also when the client went away."""
         try:
@@ -133,7 +133,8 @@ class _Answer:
         """Hand the exchange over, once."""
         if not self._finished:
             self._finished = True
-            self._capture.hand_over(lambda: self._recording.finish(self._clock()))
+            self._recording.ended_ns = self._clock()
+            self._capture.hand_over(self._recording.finish)
 
     def _see(self, chunk: bytes) -> None:
         try:
@@ -153,33 +154,33 @@ class _Input:
 
     def read(self, *size: int) -> bytes:
         data: bytes = self._stream.read(*size)
-        self._see(data, wanted=bool(size and size[0] == 0))
+        self._see(data, at_end=size[:1] != (0,))
         return data
 
     def readline(self, *size: int) -> bytes:
         data: bytes = self._stream.readline(*size)
-        self._see(data, wanted=bool(size and size[0] == 0))
+        self._see(data, at_end=size[:1] != (0,))
         return data
 
     def readlines(self, *hint: int) -> list[bytes]:
         lines: list[bytes] = self._stream.readlines(*hint)
-        self._see(b"".join(lines), wanted=False)
+        self._see(b"".join(lines), at_end=True)
         return lines
 
     def __iter__(self) -> Iterator[bytes]:
         for line in self._stream:
-            self._see(line, wanted=False)
+            self._see(line, at_end=True)
             yield line
-        self._see(b"", wanted=False)
+        self._see(b"", at_end=True)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
-    def _see(self, data: bytes, *, wanted: bool) -> None:
-        """`wanted`: nothing was asked for, so nothing read does not mean the end."""
+    def _see(self, data: bytes, *, at_end: bool) -> None:
+        """`at_end`: whether nothing read means that there is no more."""
         self._read += len(data)
         self._recording.body.add(data)
-        if (self._length is not None and self._read >= self._length) or (not data and not wanted):
+        if (self._length is not None and self._read >= self._length) or (not data and at_end):
             self._recording.body_complete = True
 
 

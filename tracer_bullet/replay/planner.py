@@ -166,12 +166,13 @@ class Planner:
         """
         wanted = self._spec.compare.noise_pairs
         pairs: Counter[int] = Counter()
-        prefixes: list[list[Item]] = []
         lonely: list[Item] = []
+        tied = {endpoint for pattern in self._survey.patterns.found for endpoint, _ in pattern.uses}
 
         def alone(item: Item) -> None:
             endpoint = self._endpoint(item)
-            if pairs[endpoint] < wanted and not item.exchange.request.is_write and not _has_credential(item.exchange):
+            safe = not item.exchange.request.is_write and not _has_credential(item.exchange)
+            if safe and endpoint not in tied and pairs[endpoint] < wanted:
                 pairs[endpoint] += 1
                 lonely.append(item)
 

@@ -48,6 +48,11 @@ def _credentials(survey: Survey, spec: Replay) -> Iterator[str]:
             f"{place} was redacted, and in {count} of the requests looked at no earlier answer minted it: "
             "it will be refused by the services; give it under `identities.places`"
         )
+    if survey.patterns.signed:
+        yield (
+            f"{survey.patterns.signed} of the requests looked at are signed (AWS, HMAC, Digest …): services that check "
+            "signatures will refuse them"
+        )
     if spec.timing.clones > 1 and not spec.identities.places:
         yield "sessions are cloned without `identities`: the clones are the same users, at once"
 

@@ -15,6 +15,7 @@ from tracer_bullet.model.analysis import Analysis, PathSection
 from tracer_bullet.model.catalog import Catalog, CatalogFinding
 from tracer_bullet.model.drift import Drift
 from tracer_bullet.model.imported import ImportReport
+from tracer_bullet.model.replay import ReplayReport
 from tracer_bullet.model.slo import SloReport
 from tracer_bullet.report import text
 from tracer_bullet.report.audit_view import build_checks, build_findings, build_hops, build_writes
@@ -23,6 +24,7 @@ from tracer_bullet.report.graph_view import build_graph_view
 from tracer_bullet.report.insight import Insight
 from tracer_bullet.report.insight_view import Findings, analysis_headline, analysis_tiles, build_insight, slo_tiles
 from tracer_bullet.report.latency_view import axis_of, build_analysed_operations, build_operations
+from tracer_bullet.report.replay_view import build_replay
 from tracer_bullet.report.shape import Document, Example, GraphView, OperationRow, Totals
 from tracer_bullet.report.shape_base import Fact, Tile, Tone
 from tracer_bullet.report.timing_view import Axis
@@ -55,12 +57,13 @@ def build_document(
     catalog_findings: Sequence[CatalogFinding] = (),
     paths: Mapping[str, Sequence[PathSection]] | None = None,
     imported: ImportReport | None = None,
+    replay: ReplayReport | None = None,
 ) -> Document:
     """The document of one run. Pure: equal inputs give an equal document.
 
     With a `verdict`, `traces` are those of its bullets, in the order they were fired; writes and hops are counted
     over all of them. Without one (spans that were imported), they are the traces that may be shown as examples.
-    `paths` are critical paths by trace id, `imported` says where the spans came from.
+    `paths` are critical paths by trace id, `imported` says where the spans came from, `replay` what a replay sent.
     """
     flag_sent = verdict is not None and manifest.request_type is RequestType.TRACE
     axis = axis_of(analysis) if analysis is not None else Axis()
@@ -100,7 +103,7 @@ def build_document(
         totals=_totals(verdict, view, traces, analysis),
         insight=insight,
     )
-    started = _started(manifest, verdict, analysis, views)
+    started = replace(_started(manifest, verdict, analysis, views), replay=build_replay(replay))
     return _analysed(started, analysis) if verdict is None else _judged(started, verdict, traces, flag_sent)
 
 
@@ -194,7 +197,11 @@ def _judged(document: Document, verdict: Verdict, traces: Sequence[Trace], flag_
         tone=OUTCOME_TONE[verdict.outcome],
         exit_code=int(verdict.outcome.exit_code),
         headline=_headline(verdict, totals, flag_sent),
-        tiles=(*_tiles(totals, document.graph, flag_sent), *slo_tiles(document.insight)),
+        tiles=(
+            *(document.replay.tiles if document.replay is not None else ()),
+            *_tiles(totals, document.graph, flag_sent),
+            *slo_tiles(document.insight),
+        ),
         totals=totals,
         findings=findings,
         findings_note=findings_note,
@@ -328,6 +335,7 @@ def _write_note(totals: Totals, flag_sent: bool) -> str:
 def _facts(manifest: RunManifest, analysis: Analysis | None, duration_s: float) -> tuple[Fact, ...]:
     versions = ", ".join(f"{text.line(k, 60)} {text.line(v, 60)}" for k, v in sorted(manifest.versions.items()))
     fired = manifest.bullets > 0 or manifest.kind == "fire"
+    planned = "Sessions planned" if manifest.kind == "replay" else "Bullets planned"
     place = f"{manifest.target} ({'production' if manifest.production else 'not production'})"
     rows = [
         ("Run", manifest.run_id),
@@ -337,7 +345,7 @@ def _facts(manifest: RunManifest, analysis: Analysis | None, duration_s: float) 
         ("Target", place if fired else manifest.target),
         ("Target address", manifest.target_url),
         ("Request type", manifest.request_type.value if fired else ""),
-        ("Bullets planned", text.count(manifest.bullets) if fired else ""),
+        (planned, text.count(manifest.bullets) if fired else ""),
         ("At once", text.count(manifest.concurrency) if fired else ""),
         ("Spans from", text.moment(analysis.start_ns) if analysis is not None and analysis.spans else ""),
         ("Spans until", text.moment(analysis.end_ns) if analysis is not None and analysis.spans else ""),

@@ -29,6 +29,7 @@ class _Case:
 def render_junit(document: Document) -> str:
     """A `<testsuites>` document; time of the suite is the run's, in seconds."""
     cases = [_check_case(c) for c in document.checks]
+    cases += _endpoint_cases(document)
     cases += [_rule_case(rule, rows) for rule, rows in _by_rule(document).items()]
     cases.append(_verdict_case(document))
     failures = sum(1 for c in cases if c.outcome is Outcome.FAILED)
@@ -74,6 +75,30 @@ def _check_case(row: CheckRow) -> _Case:
         message=f"passed in {row.tally}; expected {row.expected}, got {row.actual}",
         text="\n".join(lines) if row.missed else "",
     )
+
+
+def _endpoint_cases(document: Document) -> list[_Case]:
+    """One case an endpoint of a replay: failed when a finding that fails the run is about it."""
+    if document.replay is None:
+        return []
+    found: dict[str, list[FindingRow]] = {}
+    for row in document.findings:
+        if row.severity is Severity.ERROR:
+            found.setdefault(row.operation, []).append(row)
+    cases = []
+    for endpoint in document.replay.endpoints:
+        rows = found.get(endpoint.name, [])
+        cases.append(
+            _Case(
+                group="endpoints",
+                name=endpoint.name,
+                outcome=Outcome.FAILED if rows else Outcome.PASSED,
+                kind=rows[0].rule if rows else "endpoint",
+                message=rows[0].message if rows else "",
+                text="\n".join(r.message for r in rows) or f"{endpoint.sent} sent: {endpoint.outcomes}",
+            )
+        )
+    return cases
 
 
 def _by_rule(document: Document) -> dict[str, list[FindingRow]]:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from tracer_bullet.model.codec import encode
 from tracer_bullet.report.machine_analysis import analysis_json
 from tracer_bullet.report.shape import CheckRow, Document, EdgeView, FindingRow
 
@@ -45,6 +46,7 @@ def render_json(document: Document, paths: Mapping[str, str]) -> str:
         "edges": [_edge(e) for e in document.graph.edges],
         "findings": [_finding(f) for f in document.findings],
         "checks": [_check(c) for c in document.checks],
+        **({"replay": encode(document.replay.report)} if document.replay is not None else {}),
         "paths": dict(paths),
         "kind": document.kind,
         **analysis_json(document),

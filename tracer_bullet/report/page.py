@@ -60,6 +60,7 @@ def _sections(document: Document) -> list[tuple[str, str, str]]:
         (True, "summary", "", "summary"),
         (judged, "findings", "Findings", "findings"),
         (bool(insight.causes or insight.contrasts), "causes", "Causes", "causes"),
+        (document.replay is not None, "replay", "Replay", "replay"),
         (insight.slos is not None, "slos", "Objectives", "slos"),
         (insight.drift is not None, "drift", "Drift", "drift"),
         (True, "service-map", "Map", "map"),

@@ -11,6 +11,7 @@ from tracer_bullet.model import Outcome
 from tracer_bullet.report.console import SIGNS, STYLES, Out, TerminalStyle, terminal_style
 from tracer_bullet.report.shape import Document, Example, SpanRow, Tone
 from tracer_bullet.report.terminal_analysis import render_analysis
+from tracer_bullet.report.terminal_replay import render_replay
 
 MAX_ROWS = 60
 MAX_FINDINGS = 20
@@ -29,7 +30,9 @@ def render_terminal(document: Document, style: TerminalStyle, *, page_path: str 
         return render_analysis(document, style, page_path=page_path)
     out = Out(style)
     _head(out, document)
-    if document.examples:
+    if document.replay is not None:
+        render_replay(out, document.replay)
+    elif document.examples:
         _trace(out, document.examples[0])
     _checks(out, document)
     _findings(out, document)

@@ -22,6 +22,7 @@ from tracer_bullet.model import (
     Verdict,
 )
 from tracer_bullet.model.imported import ImportReport
+from tracer_bullet.model.replay import ReplayReport
 from tracer_bullet.report import Document, build_document, render_junit
 from tracer_bullet.report.page import render_page
 from tracer_bullet.runs.store import read_spans
@@ -55,6 +56,7 @@ def load_document(folder: RunFolder, catalog: Catalog | None = None) -> Document
         catalog_findings=() if declared is None else compare_declared(declared, graph, today),
         paths=_Paths(traces, analysis),
         imported=_read(folder.imported, ImportReport),
+        replay=_read(folder.replay, ReplayReport),
     )
 
 

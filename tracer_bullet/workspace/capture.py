@@ -1,4 +1,4 @@
-"""`capture:` in tracer-bullet.yaml: what recorded traffic may hold, and how sessions are told apart. docs/redaction.md."""
+"""`capture:` in tracer-bullet.yaml: what recorded traffic may hold, and what a session is. docs/redaction.md."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ class RedactSpec(Spec):
         if len(list(self._places())) != 1:
             raise ValueError(f"a rule needs exactly one of {', '.join(PLACES)}")
         if self.action == "keep" and self.path is not None:
-            raise MistakesError([Mistake(path="action", message="a path cannot be kept: use `pattern` for what may stay")])
+            raise MistakesError(
+                [Mistake(path="action", message="a path cannot be kept: use `pattern` for what may stay")]
+            )
         return self
 
     def _places(self) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import ipaddress
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -258,6 +259,24 @@ def test_a_certificate_that_is_not_trusted_is_refused_unless_allowed(
         assert (error_of(refused), refused.sent_ns) == ("tls", 0)
         (allowed,) = fire(factory, origin, shot(0, "/hello"), settings=replace(QUICK, verify=False))
         assert allowed.status == 200
+
+
+def test_a_tls_server_that_has_not_chosen_http2_gets_nothing(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*authority.issue("localhost", x509.IPAddress(ipaddress.ip_address("127.0.0.1"))))
+
+    async def run() -> list[Shot]:
+        async def deaf(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.transport.abort()
+
+        async with await asyncio.start_server(deaf, "127.0.0.1", 0, ssl=context) as server:
+            origin = _origin(server.sockets[0].getsockname()[1], "https")
+            async with Volley(Http2Client, origin, replace(QUICK, ca_file=str(authority.ca))) as volley:
+                return await volley.fire(shot(0))
+
+    (done,) = on_uvloop(run())
+    assert (error_of(done), done.sent_ns) == ("protocol", 0)
 
 
 def test_dropping_gives_everything_back_and_tells_nobody(target: Target) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -32,7 +32,7 @@ def slots(arrival: Arrival) -> list[tuple[str, str]]:
 
 
 def sessions(count: int, *steps: Any) -> list[Exchange]:
-    """`count` sessions of these steps, each a function of the session's number that gives the options of an exchange."""
+    """`count` sessions of these steps, each from the session's number to an exchange's options."""
     return [
         exchange(user * 100 + place, at=user * 10 + place, session=f"u{user}", **step(user))
         for user in range(count)
@@ -253,7 +253,7 @@ class TestCookies:
 
 
 class TestRules:
-    RULE = {"name": "word", "minted_by": "POST /words/*", "take": "json:$.words[*]"}
+    RULE: ClassVar = {"name": "word", "minted_by": "POST /words/*", "take": "json:$.words[*]"}
 
     def recorded(self) -> list[Exchange]:
         return [
@@ -318,6 +318,11 @@ def test_redacted_credentials_that_nobody_mints_are_told() -> None:
     assert "header:authorization was redacted, and in 3 of the requests looked at" in line
     identities = {"places": [{"at": "header:authorization", "value": "Bearer x"}]}
     assert plan(rows, identities=identities)[1].review == ()
+
+
+def test_signatures_are_told() -> None:
+    rows = [exchange(n, at=n, headers=(("Authorization", "AWS4-HMAC-SHA256 Credential=x"),)) for n in range(2)]
+    assert any(line.startswith("2 of the requests looked at are signed") for line in plan(rows)[1].review)
 
 
 @given(st.binary(max_size=200), st.sampled_from(["", "gzip", "deflate", "br"]), st.text(max_size=20))

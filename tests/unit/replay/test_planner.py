@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -78,7 +79,7 @@ def test_everything_read_is_skipped_refused_or_planned_once_and_in_order(
     assert [a.number for a in arrivals] == list(range(len(arrivals)))
     wanted = [e.id for e in exchanges if not e.request.target.startswith("/things/3") and not e.unreplayable]
     assert [a.record for a in arrivals] == wanted
-    assert all(x.due_ns <= y.due_ns for x, y in zip(arrivals, arrivals[1:], strict=False))
+    assert all(x.due_ns <= y.due_ns for x, y in pairwise(arrivals))
     assert not arrivals or arrivals[0].due_ns == 0
     last = {a.session: a.number for a in arrivals}
     assert {a.number for a in arrivals if a.last} == set(last.values())
@@ -97,7 +98,7 @@ def test_clones_and_loops_multiply_in_order_of_due_times(
     replay = spec(timing={"clones": clones, "clone_spread_s": spread, "loop": loop})
     arrivals, planner = planned(exchanges, replay)
     assert len(arrivals) == len(once) * clones * loop
-    assert all(x.due_ns <= y.due_ns for x, y in zip(arrivals, arrivals[1:], strict=False))
+    assert all(x.due_ns <= y.due_ns for x, y in pairwise(arrivals))
     assert Counter(a.record for a in arrivals) == Counter({a.record: clones * loop for a in once})
     assert len({a.session for a in arrivals}) == len({a.session for a in once}) * clones * loop
     assert sum(a.last for a in arrivals) == len({a.session for a in arrivals})
@@ -240,7 +241,7 @@ class TestAShopsVisits:
         exchanges, replay = visits(self.USERS), spec(identities=IDENTITIES, compare={"noise_pairs": 3})
         planner = Planner(replay, survey(exchanges, replay), TARGET, run_id="r")
         arrivals = [a for a, _ in planner.noise(exchanges)]
-        pairs = [(x, y) for x, y in zip(arrivals, arrivals[1:], strict=False) if x.record == y.record]
+        pairs = [(x, y) for x, y in pairwise(arrivals) if x.record == y.record]
         names = Counter(planner.endpoints[x.endpoint].name for x, _ in pairs)
         assert names == {"/products": 3, "/orders/{}": 3}
         assert all(x.keep and y.keep and x.head == y.head and y.after == x.number for x, y in pairs)
@@ -253,6 +254,21 @@ def test_requests_without_credentials_are_repeated_as_sessions_of_their_own() ->
     arrivals = [a for a, _ in planner.noise(exchanges)]
     assert [a.record for a in arrivals] == [f"e{n // 2}" for n in range(20)]
     assert len({a.session for a in arrivals}) == 10
+
+
+def test_what_uses_minted_values_is_repeated_in_its_session_alone() -> None:
+    exchanges = [
+        e
+        for n in range(4)
+        for e in (
+            exchange(
+                10 * n, at=n * 10, session=f"s{n}", method="POST", target="/orders", answer=said({"id": 7700 + n})
+            ),
+            exchange(10 * n + 1, at=n * 10 + 1, session=f"s{n}", target=f"/orders/{7700 + n}"),
+        )
+    ]
+    planner = Planner(spec(compare={"noise_pairs": 2}), survey(exchanges, spec()), TARGET)
+    assert [(a.record, len(a.slots)) for a, _ in planner.noise(exchanges)] == [("e0", 0), ("e1", 1), ("e1", 1)] * 2
 
 
 def test_writes_are_never_repeated_for_noise() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given
@@ -66,6 +66,10 @@ class TestHeaders:
     def test_what_the_connection_header_names_is_between_two_hops(self) -> None:
         headers = (("X-Hop", "1"), ("Connection", "close, x-hop"), ("x-kept", "2"))
         assert lines(sent(exchange(headers=headers))) == ["x-kept: 2"]
+
+    def test_cookies_that_http2_spread_over_lines_are_one_again(self) -> None:
+        headers = (("cookie", "a=1"), ("x", "y"), ("Cookie", "b=2; c=3"), ("cookie", "d=4"))
+        assert lines(sent(exchange(headers=headers))) == ["cookie: a=1; b=2; c=3; d=4", "x: y"]
 
     def test_set_and_removed(self) -> None:
         rewrite = {"set_headers": {"X-Stage": "run ${run} session ${session}"}, "remove_headers": ["x-secret-*"]}
@@ -237,7 +241,7 @@ class TestIdempotency:
 
 
 class TestIdentityPlaces:
-    ACCOUNT = {"login": 'a"nn; ü&=', "id": "77"}
+    ACCOUNT: ClassVar = {"login": 'a"nn; ü&=', "id": "77"}
 
     @pytest.mark.parametrize(
         ("at", "options", "line_or_body"),

@@ -102,7 +102,7 @@ class TestOrder:
 
     def test_causal_waits_for_the_request_that_had_ended_latest(self) -> None:
         rows: list[tuple[int, int | None]] = [(0, 100), (10, 30), (40, 50), (60, 500), (120, 130), (600, 601)]
-        #       while 0 is open: 1 waits for none, 2 for 1, 3 for 2; 4 began after 0 had ended; 5 after all, 3 ended last
+        # While 0 is open, 1 waits for none, 2 for 1, 3 for 2; 4 began after 0 had ended, 5 after all, and 3 ended last.
         assert self.waits(Order("causal"), rows) == [-1, -1, 1, 2, 0, 3]
 
     def test_where_ends_are_unknown_each_waits_for_the_one_before(self) -> None:

@@ -11,7 +11,7 @@ NAME: Final = "tracer_bullet"
 # Keys are nginx's names of what they hold, which is how the reader knows them. No cookies, no Authorization: they would
 # lie on nginx's disk.
 VARIABLES: Final = (
-    "msec", "request_time", "request_method", "request_uri", "server_protocol", "scheme", "http_host", "status",
+    "msec", "request_time", "request", "scheme", "http_host", "status",
     "request_length", "bytes_sent", "remote_addr", "connection", "connection_requests", "content_type",
     "content_length", "http_accept", "http_accept_encoding", "http_accept_language", "http_user_agent", "http_referer",
     "http_x_forwarded_for", "http_x_request_id", "http_idempotency_key", "http_upgrade", "http_connection",

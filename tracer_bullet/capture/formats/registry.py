@@ -24,7 +24,7 @@ from tracer_bullet.capture.formats.mitmproxy.reader import Mitmproxy
 from tracer_bullet.capture.formats.mitmproxy.writer import MitmproxyWriter
 from tracer_bullet.capture.formats.otlp.reader import OtlpJson, OtlpProtobuf
 from tracer_bullet.capture.formats.tap.reader import TapJson, TapProto
-from tracer_bullet.capture.formats.tools.k6 import K6
+from tracer_bullet.capture.formats.tools.k6 import K6Samples
 from tracer_bullet.capture.formats.tools.locust import LocustCsv
 from tracer_bullet.capture.formats.tools.speedscale import Speedscale
 from tracer_bullet.model.exchange import Exchange
@@ -51,7 +51,7 @@ FORMATS: Final[dict[str, Format]] = {
     "insomnia": Insomnia(),
     "curl": Curl(),
     "speedscale": Speedscale(),
-    "k6": K6(),
+    "k6": K6Samples(),
     "locust": LocustCsv(),
     "otlp-json": OtlpJson(),
     "otlp-protobuf": OtlpProtobuf(),

@@ -1,4 +1,4 @@
-"""Secrets in bodies: the content coding, the charset and the media type are opened; what cannot be opened is dropped."""
+"""Secrets in bodies. Content coding, charset and media type are opened; what cannot be opened is dropped."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Body:
 
 
 def redact_body(body: bytes, headers: Headers, scrubber: Scrubber, limit: int, note: Callable[[str], None]) -> Body:
-    """A body without secrets. `limit`: bytes, opened. `note` gets `json:$.path`, `form:name` or `text`. Never raises."""
+    """A body without secrets. `limit`: bytes, opened. `note` gets `json:$.path`, `form:name` or `text`."""
     if len(body) > limit:
         return Body(None, why="over the limit")
     declared = _values(headers, "content-type")
@@ -46,18 +46,27 @@ def redact_body(body: bytes, headers: Headers, scrubber: Scrubber, limit: int, n
     if action is not None:
         return Body(None, why=f"a rule drops {media_type}"[:80])
     codings = codings_of([value for name, value in headers if name.lower() == "content-encoding"])
-    content = body
-    if codings:
-        try:
-            content = open_content(body, codings, limit)
-        except OpenError as error:
-            if as_text(body) is None:  # text is text, whatever its header says
-                return Body(None, why=str(error))
+    try:
+        content = open_content(body, codings, limit)
+    except OpenError as error:
+        if as_text(body) is None:  # text is text, whatever its header says
+            return Body(None, why=str(error))
+        content = body
     if media_type.startswith("multipart/"):
-        parts = redact_multipart(content, declared, scrubber, note)
-        if parts is None:
-            return Body(None, why="damaged multipart content")
-        return Body(body) if parts.content == content else Body(parts.content, changed=True, cut=parts.cut)
+        return _multipart(body, content, declared, scrubber, note)
+    return _plain(body, content, declared, media_type, scrubber, note)
+
+
+def _multipart(body: bytes, content: bytes, declared: str, scrubber: Scrubber, note: Callable[[str], None]) -> Body:
+    parts = redact_multipart(content, declared, scrubber, note)
+    if parts is None:
+        return Body(None, why="damaged multipart content")
+    return Body(body) if parts.content == content else Body(parts.content, changed=True, cut=parts.cut)
+
+
+def _plain(
+    body: bytes, content: bytes, declared: str, media_type: str, scrubber: Scrubber, note: Callable[[str], None]
+) -> Body:
     read = _decoded(content, declared, media_type)
     if read is None:
         return Body(None, why=f"binary content ({media_type or 'no type'})"[:80])

@@ -1,4 +1,4 @@
-"""Secrets in `name=value` lists: queries and urlencoded forms (WHATWG URL, application/x-www-form-urlencoded), cookies."""
+"""Secrets in lists of `name=value`: queries, urlencoded forms (WHATWG URL, section 5), cookies (RFC 6265)."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _plain(text: str) -> str:
 
 def _kept(value: str) -> str:
     """What is not encoded in the old value is not encoded in the new one."""
-    return _SAFE + "".join({c for c in value if c.isascii() and not c.isalnum() and c not in "% +&#\"<>"})
+    return _SAFE + "".join({c for c in value if c.isascii() and not c.isalnum() and c not in '% +&#"<>'})
 
 
 def redact_cookies(line: str, scrubber: Scrubber, note: Note) -> str:

@@ -15,9 +15,7 @@ from typing import Any, Final, Protocol
 from tracer_bullet.capture.redaction.rules import Action, json_index, json_key
 
 # A string, and the colon that makes it a name; brackets; other values.
-_TOKEN: Final = re.compile(
-    r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"(\s*+:)?|([{\[])|([}\]])|([^\s{}\[\],:"]++)', re.DOTALL
-)
+_TOKEN: Final = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"(\s*+:)?|([{\[])|([}\]])|([^\s{}\[\],:"]++)', re.DOTALL)
 # Names that say nothing but together with the one around them: `card.number`.
 _BY_PARENT: Final = frozenset({"number", "num", "no", "nr", "Number", "NUMBER"})
 _OBJECT: Final = object()
@@ -147,7 +145,7 @@ def edit(
 
 
 class _Editor:
-    """The second pass. The text is JSON, so only what matters is looked at, and paths are made only where they count."""
+    """The second pass. The text is JSON: only what matters is looked at, and paths are made only where they count."""
 
     def __init__(
         self,
@@ -177,8 +175,7 @@ class _Editor:
                     action, digits = self._judge()
                     self._top = _Frame(self._top, self._name(), opening == "{", action, digits)
                 elif closing is not None:
-                    assert self._top is not None
-                    self._top = self._top.up
+                    self._top = self._top.up if self._top is not None else None
                 else:
                     self._scalar(match)
                 continue
@@ -219,7 +216,8 @@ class _Editor:
 
     def _key(self, match: re.Match[str], text: str) -> None:
         frame = self._top
-        assert frame is not None
+        if frame is None:
+            return
         frame.key = text
         if not self._verdict.told(text):
             return

@@ -1,4 +1,4 @@
-"""The capture key, from the environment or a file that only its owner can read. The one part of redaction that does I/O.
+"""The capture key, from the environment or a file that only its owner can read. Does I/O, as nothing else here does.
 
 Whoever has the key can tell whether a guessed value is behind a pseudonym, so it is kept like a password; whoever
 loses it can no longer join new captures with old ones.

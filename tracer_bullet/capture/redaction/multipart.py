@@ -58,8 +58,9 @@ def _part(part: bytes, scrubber: Scrubber, note: Callable[[str], None]) -> tuple
         head, gap, rest = part[: split.start()], split[0], part[split.end() :]
     end = b"\r\n" if rest.endswith(b"\r\n") else b"\n" if rest.endswith(b"\n") else b""
     body = rest[: len(rest) - len(end)]
-    headers = as_text(head) if as_text(head) is not None else head.decode("latin-1")
-    assert headers is not None
+    headers = as_text(head)
+    if headers is None:
+        headers = head.decode("latin-1")
     match = _NAME.search(headers)
     name = (match[1] if match[1] is not None else match[2]) if match else ""
     kept_headers = scrubber.scrub(headers)

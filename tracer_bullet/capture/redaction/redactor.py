@@ -53,7 +53,7 @@ class Redactor:
             return self._apply(exchange)
         except RedactionError:
             raise
-        except Exception as error:  # whatever it is, the exchange must not be kept, and its values not be shown
+        except Exception as error:  # noqa: BLE001  # whatever it is, the exchange must not be kept, and its values not be shown
             raise RedactionError(f"the redactor failed with {type(error).__name__}") from None
 
     def _apply(self, exchange: Exchange) -> Exchange:
@@ -87,9 +87,7 @@ class Redactor:
             exchange, session=session, request=fresh, answer=answer, lacks=frozenset(lacks), redacted=tuple(named)
         )
 
-    def _answer(
-        self, view: _View, answer: Answer | None, lacks: set[Lack], changes: dict[str, None]
-    ) -> Answer | None:
+    def _answer(self, view: _View, answer: Answer | None, lacks: set[Lack], changes: dict[str, None]) -> Answer | None:
         if answer is None:
             return None
         headers = view.headers(answer.headers, "answer:", changes)
@@ -117,7 +115,7 @@ class Redactor:
             why = "cut"  # its end may be half a secret
         else:
             noted: dict[str, None] = {}
-            found = redact_body(body, raw_headers, view.scrubber, self.rules.body_limit, lambda what: noted.setdefault(what))
+            found = redact_body(body, raw_headers, view.scrubber, self.rules.body_limit, noted.setdefault)
             if found.content is not None:
                 changes.update(dict.fromkeys(f"{prefix}{what}" for what in noted))
                 if found.cut:
@@ -180,7 +178,8 @@ class _View:
 
     def _in_path(self, match: re.Match[str], action: Action) -> str:
         """Every group of a path's rule is a value; without groups, all of it."""
-        out, done = [], match.start()
+        out: list[str] = []
+        done = match.start()
         for group in range(1, len(match.groups()) + 1) or (0,):
             if match.start(group) < done:  # took no part, or lies in another
                 continue
@@ -225,8 +224,9 @@ class _View:
                     changes[f"{prefix}{note}"] = None
                 if value is None:
                     continue
-                line = (line[0], value)
-            fresh.append(line)
+                fresh.append((line[0], value))
+            else:
+                fresh.append(line)
         return tuple(fresh) if changed else headers
 
 

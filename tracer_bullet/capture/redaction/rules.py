@@ -70,7 +70,12 @@ class Rules:
     @property
     def fingerprint(self) -> str:
         """16 hex digits that change with the rules."""
-        said = (VERSION, self.emails, self.body_limit, [(r.place.value, r.match, r.action.value, r.paths) for r in self.rules])
+        said = (
+            VERSION,
+            self.emails,
+            self.body_limit,
+            [(r.place.value, r.match, r.action.value, r.paths) for r in self.rules],
+        )
         return hashlib.sha256(repr(said).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
@@ -128,7 +133,7 @@ class RuleSet:
 
 
 class Books:
-    """All rules, and for every path those that hold there."""
+    """All rules, and for every path those that hold there. Raises ValueError when one is no pattern or JSONPath."""
 
     __slots__ = ("_chosen", "_rules", "_scoped")
 
@@ -136,6 +141,7 @@ class Books:
         self._rules = rules
         self._scoped = any(rule.paths for rule in rules.rules)
         self._chosen: dict[tuple[int, ...], RuleSet] = {}
+        self._set(tuple(range(len(rules.rules))))
 
     def of(self, path: str) -> RuleSet:
         """The rules for a request's path, without its query."""

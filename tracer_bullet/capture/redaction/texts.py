@@ -28,10 +28,11 @@ MAX_DEPTH: Final = 8
 _CACHED_LENGTH: Final = 256
 _CACHE: Final = 16_384
 # https://www.iana.org/assignments/http-authschemes, and what is widely used besides.
-SCHEMES: Final = frozenset(
+_SCHEMES: Final = (
     "basic bearer concealed digest dpop gnap hoba mutual negotiate ntlm oauth privatetoken scram-sha-1 scram-sha-256 "
-    "vapid token apikey api-key jwt kerberos aws4-hmac-sha256 hmac signature splunk sso-key key genie-key mac".split()
+    "vapid token apikey api-key jwt kerberos aws4-hmac-sha256 hmac signature splunk sso-key key genie-key mac"
 )
+SCHEMES: Final = frozenset(_SCHEMES.split())
 _CREDENTIALS: Final = re.compile(r"([A-Za-z][A-Za-z0-9-]*)( +)(\S.*)", re.DOTALL)
 _BASIC: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 
@@ -44,7 +45,9 @@ class Scrubber:
     def __init__(self, rules: RuleSet, pseudonyms: Pseudonyms) -> None:
         self.rules = rules
         self.pseudonyms = pseudonyms
-        self.glance: Callable[[str], bool] = bool if rules.patterns else may_hold_email if rules.emails else may_hold_secret
+        self.glance: Callable[[str], bool] = (
+            bool if rules.patterns else may_hold_email if rules.emails else may_hold_secret
+        )
         """Whether a text needs a closer look at all: False, and cheap, for most."""
         self._cache: dict[str, str] = {}
         self._levels = tuple(_Level(self, depth) for depth in range(MAX_DEPTH + 2))
@@ -134,7 +137,8 @@ class Scrubber:
                 return new
         if "{" not in text and "[" not in text:
             return self._plain(text, depth)
-        out, done = [], 0
+        out: list[str] = []
+        done = 0
         for start, end, name in json_spans(text):
             told = what_name_says(name) if name else Telling.NOTHING
             forced = None if told is Telling.NOTHING else (Action.PSEUDONYM, told is Telling.NUMBER)
@@ -173,7 +177,8 @@ class Scrubber:
         )
 
     def _spliced(self, text: str, hits: Iterable[Hit]) -> str:
-        out, done = [], 0
+        out: list[str] = []
+        done = 0
         for hit in sorted(hits, key=lambda hit: (hit.start, -hit.end)):
             if hit.start < done:  # inside of one that was replaced
                 continue
@@ -191,12 +196,17 @@ class Scrubber:
         return "".join(out)
 
     def _pairs(self, text: str) -> str:
-        out, done = [], 0
+        out: list[str] = []
+        done = 0
         for pair in named_values(text):
             if pair.start < done or not self._tells(pair):
                 continue
             value = text[pair.start : pair.end]
-            new = value if self._is_kept(value) or begins_as_pseudonym(value) else self.secret(value, Action.PSEUDONYM) or ""
+            new = (
+                value
+                if self._is_kept(value) or begins_as_pseudonym(value)
+                else self.secret(value, Action.PSEUDONYM) or ""
+            )
             out += (text[done : pair.start], new)
             done = pair.end
         out.append(text[done:])
@@ -209,7 +219,8 @@ class Scrubber:
         return told is Telling.SECRET and pair.could_be_secret
 
     def _layer(self, text: str, pieces: Iterable[Piece], depth: int) -> str:
-        out, done = [], 0
+        out: list[str] = []
+        done = 0
         for piece in pieces:
             new = self._piece(text[piece.start : piece.end], piece, depth)
             if new is not None:

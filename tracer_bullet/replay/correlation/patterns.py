@@ -46,6 +46,8 @@ class Patterns:
     constants: tuple[Pattern, ...] = ()
     watched: int = 0
     long_bodies: int = 0
+    signed: int = 0
+    """Requests looked at whose Authorization is a signature over what is no longer so."""
     unminted: Mapping[str, int] = field(default_factory=dict)
     """Place of a redacted credential → requests that repeat what no answer minted, and no identity replaces."""
 

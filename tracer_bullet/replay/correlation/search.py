@@ -38,6 +38,8 @@ _IDENTIFIER: Final = re.compile(
     r"|etag|version|cursor|ticket|state|secret|otp)['\]]*$"
 )
 
+_SIGNATURE: Final = re.compile(r"(?i)AWS4?[- :]|Signature |HMAC|GOOG4-|SharedKey|Digest ")
+
 Place = tuple[int, str, str, str]  # endpoint as handed out, source, place, expression
 
 
@@ -80,6 +82,7 @@ class Search:
         self._shared = 0
         self._watched = 0
         self._long = 0
+        self._signed = 0
         self._unminted: Counter[str] = Counter()
         self._identified = tuple(place.at.lower() for place in spec.identities.places)
         self._swept_ns = 0
@@ -127,6 +130,8 @@ class Search:
                 del watch.minted[text]
             if len(watch.sent) < _MOST_VALUES:
                 watch.sent.add(text)
+            if leaf.place == "header:authorization" and _SIGNATURE.match(text):
+                self._signed += 1
             if redacted and _is_credential(leaf.place) and _is_redacted(leaf.place, item.exchange):
                 self._without(leaf.place)
 
@@ -202,6 +207,7 @@ class Search:
             constants=tuple(constants),
             watched=self._watched,
             long_bodies=self._long,
+            signed=self._signed,
             unminted=dict(self._unminted),
         )
 

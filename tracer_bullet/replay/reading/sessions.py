@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-_SWEEP: Final = 65_536
+_SWEEP: Final = 8192
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,7 +71,6 @@ _SIGNED: Final = frozenset(
     ]
 )
 DROPPED: Final = _HOP_BY_HOP | _TRACES | _SIGNED
-SIGNED_CREDENTIAL: Final = re.compile(r"(?i)\s*(?:AWS4-HMAC-SHA256|AWS |Signature |HMAC|GOOG4-|SharedKey)")
 
 TARGET: Final = -1
 BODY: Final = -2
@@ -113,21 +112,29 @@ class HeaderFilter:
         self._removed = removed
         self._replaced = replaced
         self._kept: dict[str, bool] = {}
+        self._odd: dict[str, str] = {}  # names that need a closer look, in lower case
 
     def lines(self, headers: Headers) -> list[tuple[str, str]]:
-        """The lines that stay, in order."""
+        """The lines that stay, in order. Cookies that HTTP/2 spread over lines are one again (RFC 9113, 8.2.3)."""
         kept = self._kept
         lines: list[tuple[str, str]] = []
         named: set[str] = set()
+        cookie = -1
         for line in headers:
             name = line[0]
             stays = kept.get(name)
             if stays is None:
                 stays = self._decide(name)
+            if name in self._odd:
+                if self._odd[name] == "connection":
+                    named.update(part.strip().lower() for part in line[1].split(","))
+                elif stays and cookie >= 0:
+                    lines[cookie] = (lines[cookie][0], f"{lines[cookie][1]}; {line[1]}")
+                    continue
+                else:
+                    cookie = len(lines)
             if stays:
                 lines.append(line)
-            elif len(name) == 10 and name.lower() == "connection":
-                named.update(part.strip().lower() for part in line[1].split(","))
         named -= {"close", "keep-alive", ""}
         return [line for line in lines if line[0].lower() not in named] if named else lines
 
@@ -142,4 +149,6 @@ class HeaderFilter:
             or (self._removed is not None and self._removed.match(lowered))
         )
         self._kept[name] = stays
+        if lowered in ("connection", "cookie"):
+            self._odd[name] = lowered
         return stays

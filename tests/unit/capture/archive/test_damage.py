@@ -155,6 +155,20 @@ def test_damage_without_an_index_is_counted_too(whole: bytes, place: Path) -> No
     assert told == [("damaged", from_, 15), ("damaged", found[8][0], 5)]
 
 
+@pytest.mark.parametrize("chunk", range(16, 24))
+def test_the_next_frame_is_found_wherever_it_lies(
+    whole: bytes, place: Path, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    """Across the ends of what is read at once, too."""
+    monkeypatch.setattr("tracer_bullet.capture.archive.layout.scan._CHUNK", chunk)
+    found = rows(place, whole)
+    damaged = bytearray(whole[: found[-1][0] + found[-1][1]])
+    for number in range(0, 12, 2):
+        damaged[found[number][0]] ^= 1
+    numbers, _ = read_all(place, bytes(damaged)) or pytest.fail("not an archive")
+    assert numbers == [number for number in range(60) if number // 5 % 2]
+
+
 def test_a_last_frame_that_the_machine_did_not_save_is_torn(whole: bytes, place: Path) -> None:
     offset, length = rows(place, whole)[-1]
     archive = opened(place, whole[: offset + 200] + b"\0" * (length - 200))

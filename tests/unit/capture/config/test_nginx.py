@@ -21,7 +21,8 @@ def _logged(folder: Path, requests: list[tuple[str, str, dict[str, str]]]) -> li
     log = folder / "json.log"
     try:
         server = NginxServer(
-            f"{nginx_log(str(log))}\nserver {{ listen 127.0.0.1:@PORT@; location / {{ return 200 ok; }} }}", folder / "n"
+            f"{nginx_log(str(log))}\nserver {{ listen 127.0.0.1:@PORT@; location / {{ return 200 ok; }} }}",
+            folder / "n",
         )
     except NginxUnavailableError as error:
         pytest.skip(f"nginx: {error}")

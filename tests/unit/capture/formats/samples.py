@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tests.unit.capture.formats.otlp.exports import CLIENT, S, as_json, export, framed
+
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -164,6 +166,17 @@ HAR_ODD: dict[str, Any] = {
     }
 }  # fmt: skip
 
+OTLP = export(
+    S(1, attributes={"http.request.method": "GET", "url.path": "/items", "client.address": "203.0.113.7"}),
+    S(2, parent=1, kind=CLIENT),
+    S(3, parent=2, attributes={"http.method": "GET", "http.target": "/inner"}),
+    S(4, parent=9, attributes={"rpc.system": "grpc", "rpc.service": "shop.Cart", "rpc.method": "Add"}),
+)
+JSON_LOG = {"msec": "1795290303.876", "request": "GET /items?x=1 HTTP/1.1", "status": 200, "http_host": "shop.example"}
+# nginx and Apache write lines that look alike: only the user can tell them apart.
+SEEN_AS = {"nginx": "access-log", "apache": "access-log"}
+SAID: dict[str, Any] = {"access-log": {"log_time": "end"}}
+
 TAP_FILE = "envoy-tap/buffered-pb/tap_2.pb"
 SAMPLES: dict[str, list[bytes]] = {
     "har": [*golden("har/chromium.har", "har/mitmproxy-11.0.2.har"), json.dumps(HAR_ODD).encode()],
@@ -181,4 +194,15 @@ SAMPLES: dict[str, list[bytes]] = {
     "speedscale": [lines(*SPEEDSCALE)],
     "k6": [K6],
     "locust": [LOCUST],
+    "otlp-json": [json.dumps(as_json(OTLP)).encode()],
+    "otlp-protobuf": [OTLP.SerializeToString(), framed(OTLP)],
+    "envoy": golden("logs/envoy/default.log", "logs/envoy/istio.log"),
+    "envoy-json": golden("logs/envoy/istio-json.log"),
+    "alb": golden("logs/aws/alb.log", "logs/aws/alb-2017.log"),
+    "elb": golden("logs/aws/elb.log"),
+    "cloudfront": golden("logs/aws/cloudfront.log", "logs/aws/cloudfront-v2.json"),
+    "nginx": golden("logs/nginx/combined.log"),
+    "apache": golden("logs/apache/combined.log", "logs/apache/common.log"),
+    "access-log": golden("logs/nginx/combined.log"),
+    "json-log": [lines(JSON_LOG, {**JSON_LOG, "request": "POST /orders HTTP/2.0"})],
 }

@@ -30,12 +30,14 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "shop"
     sys_version = ""
     wbufsize = -1
+    seen: dict[str, bytes]
 
     def answer(self) -> None:
         length = int(self.headers.get("content-length", 0))
         body = self.rfile.read(length)
         if self.headers.get("transfer-encoding") == "chunked":
             body = self._chunks()
+        self.seen[self.path] = body
         path = self.path.partition("?")[0]
         if path == "/login":
             self._send(200, b'{"token": "t1"}', "application/json",
@@ -86,9 +88,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def shop() -> Iterator[int]:
-    """Its port on 127.0.0.1, until the block ends."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+def shop(seen: dict[str, bytes] | None = None) -> Iterator[int]:
+    """Its port on 127.0.0.1, until the block ends. `seen` gets the bodies that came, by their target."""
+    handler = type("Handler", (_Handler,), {"seen": {} if seen is None else seen})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

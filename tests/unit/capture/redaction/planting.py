@@ -1,4 +1,4 @@
-"""Secrets, encodings and places for them in exchanges: written apart from the code under test, by the standards alone."""
+"""Secrets, their encodings, and places for them in exchanges: written apart from the code under test."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ def luhn(digits: str) -> str:
 
 @st.composite
 def cards(draw: st.DrawFn) -> str:
-    prefix, length = draw(st.sampled_from([("4", 16), ("51", 16), ("2221", 16), ("34", 15), ("37", 15), ("6011", 16), ("36", 14), ("3530", 16)]))
+    prefix, length = draw(
+        st.sampled_from(
+            [("4", 16), ("51", 16), ("2221", 16), ("34", 15), ("37", 15), ("6011", 16), ("36", 14), ("3530", 16)]
+        )
+    )
     number = luhn(prefix + draw(_text("0123456789", length - len(prefix) - 1, length - len(prefix) - 1)))
     separator = draw(st.sampled_from(["", "", " ", "-"]))
     groups = (4, 6, length - 10) if length < 16 else (4, 4, 4, 4)
@@ -44,11 +48,19 @@ def cards(draw: st.DrawFn) -> str:
 
 @st.composite
 def jwts(draw: st.DrawFn) -> str:
-    claims = draw(st.fixed_dictionaries({"sub": _text(WORDS, 1, 12)}, optional={"exp": st.integers(0, 2**33), "x": _text(LETTERS, 1, 9)}))
+    claims = draw(
+        st.fixed_dictionaries(
+            {"sub": _text(WORDS, 1, 12)}, optional={"exp": st.integers(0, 2**33), "x": _text(LETTERS, 1, 9)}
+        )
+    )
     return jwt.encode(claims, "k" * 32, headers=draw(st.sampled_from([{}, {"kid": "1"}, {"typ": None}])))
 
 
-PEM = "-----BEGIN RSA PRIVATE KEY-----\n" + "\n".join(["MIIEpAIBAAKCAQEA7bq5vF0fA2cYQ5mJ8tXhN4sK1rW9uZ3eL6oPyDgTnCvBxHsI"] * 3) + "\n-----END RSA PRIVATE KEY-----"
+PEM = (
+    "-----BEGIN RSA PRIVATE KEY-----\n"
+    + "\n".join(["MIIEpAIBAAKCAQEA7bq5vF0fA2cYQ5mJ8tXhN4sK1rW9uZ3eL6oPyDgTnCvBxHsI"] * 3)
+    + "\n-----END RSA PRIVATE KEY-----"
+)
 SHAPED: dict[str, st.SearchStrategy[str]] = {
     "jwt": jwts(),
     "card": cards(),
@@ -59,9 +71,21 @@ SHAPED: dict[str, st.SearchStrategy[str]] = {
     "stripe-key": _text(LETTERS, 24, 24).map(lambda t: f"sk_live_{t}"),
     "google-key": _text(LETTERS, 35, 35).map(lambda t: f"AIza{t}"),
 }
-TELLING = ("token", "access_token", "refreshToken", "password", "X-Api-Key", "client_secret", "user[password]", "apikey", "sessionId")
+TELLING = (
+    "token",
+    "access_token",
+    "refreshToken",
+    "password",
+    "X-Api-Key",
+    "client_secret",
+    "user[password]",
+    "apikey",
+    "sessionId",
+)
 # What a person or a machine would take for a password; nothing that says so itself, as `none`.
-VALUES = _text(LETTERS, 8, 40).filter(lambda t: len(set(t)) > 4 and any(c.isdigit() for c in t) and any(c.isupper() for c in t))
+VALUES = _text(LETTERS, 8, 40).filter(
+    lambda t: len(set(t)) > 4 and any(c.isdigit() for c in t) and any(c.isupper() for c in t)
+)
 
 
 def _in_claims(text: str) -> str:
@@ -96,6 +120,7 @@ NAMED: dict[str, Callable[[str, str], str]] = {
     "form": lambda n, v: f"a=1&{quote(n)}={quote(v)}&b=2",
     "quoted": lambda n, v: f'{n}: "{v}"',
 }
+
 
 def _in_header(text: str) -> str:
     return text if text.isprintable() and text.isascii() else quote(text, safe="")
@@ -143,8 +168,25 @@ def exchange_with(fields: dict[str, Any], *, in_answer: bool) -> Exchange:
     plain: Headers = (("Host", "shop"), ("Accept", "*/*"))
     wanted = {"method": "POST", "scheme": "http", "authority": "shop:80", "target": "/a"}
     if in_answer and "target" not in fields:
-        fields = {**fields, "headers": tuple(("Set-Cookie", v.split("; ")[1]) if k == "Cookie" else (k, v) for k, v in fields.get("headers", ()))}
-        return Exchange(id="7", session="", source="test", started_ns=1, request=Request(**wanted, headers=plain), answer=Answer(status=200, **fields))
+        fields = {
+            **fields,
+            "headers": tuple(
+                ("Set-Cookie", v.split("; ")[1]) if k == "Cookie" else (k, v) for k, v in fields.get("headers", ())
+            ),
+        }
+        return Exchange(
+            id="7",
+            session="",
+            source="test",
+            started_ns=1,
+            request=Request(**wanted, headers=plain),
+            answer=Answer(status=200, **fields),
+        )
     return Exchange(
-        id="7", session="", source="test", started_ns=1, request=Request(**{**wanted, "headers": plain, **fields}), answer=Answer(status=204)
+        id="7",
+        session="",
+        source="test",
+        started_ns=1,
+        request=Request(**{**wanted, "headers": plain, **fields}),
+        answer=Answer(status=204),
     )

@@ -1,4 +1,4 @@
-"""The central proof: what the audit finds before redaction, it does not find after it, wherever and however it stands."""
+"""The proof: what the audit finds before redaction, it does not find after it, wherever and however it stands."""
 
 from __future__ import annotations
 
@@ -39,9 +39,7 @@ chains = st.lists(st.sampled_from(sorted(ENCODINGS)), max_size=3)
 
 
 @settings(max_examples=400, deadline=None)
-@given(
-    secret=st.one_of(*SHAPED.values()), chain=chains, place=st.sampled_from(sorted(PLACES)), in_answer=st.booleans()
-)
+@given(secret=st.one_of(*SHAPED.values()), chain=chains, place=st.sampled_from(sorted(PLACES)), in_answer=st.booleans())
 def test_a_secret_of_a_known_shape_anywhere(secret: str, chain: list[str], place: str, in_answer: bool) -> None:
     text = secret
     for encoding in chain:

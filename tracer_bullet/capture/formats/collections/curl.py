@@ -135,10 +135,9 @@ def _call(arguments: list[str], losses: Losses) -> _Call | None:
 
 
 def _options(word: str) -> Iterator[tuple[str, str]]:
-    """A word's options: `-sSL`, `-XPOST`, `--data=x`; an empty name is a URL."""
+    """A word's options: `-sSL`, `-XPOST`, `--compressed`; an empty name is a URL."""
     if word.startswith("--") and len(word) > 2:
-        name, _, value = word[2:].partition("=")
-        yield (name, value) if name in _VALUES else (word[2:], "")
+        yield word[2:], ""
     elif word.startswith("-") and len(word) > 1:
         for at, letter in enumerate(word[1:], start=2):
             name = _SHORT.get(letter, letter)

@@ -86,7 +86,9 @@ def _pairs(item: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any
     request = {"url": asked, "method": "GET"} if isinstance(asked, str) else as_dict(asked)
     saved = [as_dict(one) for one in as_list(item.get("response"))]
     for response in saved:
-        yield as_dict(response.get("originalRequest")) or request, response
+        original = as_dict(response.get("originalRequest"))
+        # It has the headers that were sent, and the authorization of its request.
+        yield ({"auth": request.get("auth"), **original} if original else request), response
     if not saved:
         yield request, {}
 

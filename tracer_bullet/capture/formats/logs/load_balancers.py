@@ -24,16 +24,18 @@ from tracer_bullet.model.losses import Losses
 
 _NO_ANSWER: Final = frozenset({0, 460})  # the client left before its answer
 _QUOTED: Final = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
-_LOOSE: Final = r'(?>"(.*?)"(?= |$))'  # a quote inside that nobody escaped
-_WORDS: Final = r" \S++"
+# With a quote inside that nobody escaped, they end where what follows can follow.
+_LOOSE_REQUEST: Final = r'(?>"(.*?)"(?= "|$))'
+_LOOSE_AGENT: Final = r'(?>"(.*?)"(?= [\w-]+ (?:TLSv|SSLv|-(?: |$))))'
 _TIME: Final = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d++Z"
+# <request>, <agent> and <skipped> are filled in by _Positional.
 _COMMON: Final = (
-    rf"({_TIME}) \S++ (\S++) \S++ (-?[\d.]++) (-?[\d.]++) (-?[\d.]++) (\d{{1,3}}|-) \S++ \S++ \S++ {{quoted}}"
+    rf"({_TIME}) \S++ (\S++) \S++ (-?[\d.]++) (-?[\d.]++) (-?[\d.]++) (\d{{1,3}}|-) \S++ \S++ \S++ <request>"
 )
-_ALB: Final = r"(https?|h2|grpcs|wss?) " + _COMMON + r" {quoted} \S++ \S++"
+_ALB: Final = rf"(https?|h2|grpcs|wss?) {_COMMON} <agent> \S++ \S++"
 # Group ARN, trace id, domain, certificate, rule; then when the request came.
-_ALB_TAIL: Final = rf"(?: \S++ {{skipped}} {{skipped}} {{skipped}} \S++ ({_TIME})(?: .*+)?+|(?: .*+)?+)"
-_CLASSIC: Final = _COMMON + r"(?: {quoted}(?: .*+)?+)?+"
+_ALB_TAIL: Final = rf"(?: \S++ <skipped> <skipped> <skipped> \S++ ({_TIME})(?: .*+)?+|(?: .*+)?+)"
+_CLASSIC: Final = rf"{_COMMON}(?: <agent>(?: .*+)?+)?+"
 _SKIPPED: Final = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 
 
@@ -46,14 +48,20 @@ class _Positional:
         """`processing`: where the first of the three is; `start`: where the start may be."""
         self.columns = columns
         self._processing, self._start = processing, start
-        self._patterns = [
-            re.compile(text.replace("{quoted}", quoted).replace("{skipped}", _SKIPPED), re.ASCII | re.DOTALL)
-            for quoted in (_QUOTED, _LOOSE)
-        ]
+        self._strict, self._loose = (
+            re.compile(_filled(text, request, agent), re.ASCII | re.DOTALL)
+            for request, agent in ((_QUOTED, _QUOTED), (_LOOSE_REQUEST, _LOOSE_AGENT))
+        )
 
     def match(self, line: str) -> tuple[str | None, ...] | None:
         """The values; None when the line has another form."""
-        found = next((m for p in self._patterns if (m := p.fullmatch(line))), None)
+        return self._values(self._strict.fullmatch(line))
+
+    def lenient(self, line: str) -> tuple[str | None, ...] | None:
+        """The same of a line that has quotes inside of quotes."""
+        return self._values(self._loose.fullmatch(line))
+
+    def _values(self, found: re.Match[str] | None) -> tuple[str | None, ...] | None:
         if found is None:
             return None
         values = found.groups()
@@ -62,6 +70,10 @@ class _Positional:
         if self._start is None or values[self._start] is None:
             duration = _sum(values[at : at + 3])
         return (*values[:at], duration, *values[at + 3 :])
+
+
+def _filled(text: str, request: str, agent: str) -> str:
+    return text.replace("<request>", request).replace("<agent>", agent).replace("<skipped>", _SKIPPED)
 
 
 def _sum(parts: tuple[str | None, ...]) -> str | None:

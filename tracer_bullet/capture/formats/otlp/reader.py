@@ -21,8 +21,10 @@ from tracer_bullet.model.losses import Losses
 
 _FRESH: Final = re.compile(rb'\{"(?:resource|scopeSpans|instrumentationLibrarySpans)"\s*:')
 _JSON_HEAD: Final = re.compile(rb'\s*(?:\[\s*)?\{\s*"resource(?:Spans|Metrics|Logs)"\s*:\s*\[')
-# A span's first two fields: a trace id of 16 bytes, and a span id of 8. Nothing else of protobuf looks like this.
-_IDS: Final = re.compile(rb"\x0a\x10[\x00-\xff]{16}\x12\x08[\x00-\xff]{8}", re.DOTALL)
+# A trace id of 16 bytes beside a span id of 8, the first two fields of a span. The Collector writes fields backwards.
+_IDS: Final = re.compile(
+    rb"\x0a\x10[\x00-\xff]{16}\x12\x08[\x00-\xff]{8}|\x12\x08[\x00-\xff]{8}\x0a\x10[\x00-\xff]{16}", re.DOTALL
+)
 
 
 class OtlpJson:

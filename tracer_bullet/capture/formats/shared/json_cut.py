@@ -28,6 +28,7 @@ _STRING: Final = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _OPEN: Final = re.compile(rb"[{\[]")
 _KEY: Final = re.compile(rb'"([A-Za-z_]{1,40})"\s{0,40}:\s{0,40}$')
 _BETWEEN: Final = b" \t\r\n,\x1e]"
+_BRACE: Final = ord("}")
 _LOOK_BACK: Final = 128
 # How many bytes may be looked at anew behind broken records, in one input.
 _AGAIN_BYTES: Final = 256 << 20
@@ -167,10 +168,15 @@ class _Cutter:
         self._at -= end
 
     def _closed(self) -> bytes | None:
+        if self._base > 0 and self._depth == self._base and self._held[self._at - 1] == _BRACE:
+            return None  # one that closes nothing, as of a broken record: only `]` ends the array
         self._depth = max(0, self._depth - 1)
         if self._base < 0:
             if self._keys:
                 self._keys.pop()
+            if not self._depth:  # a document without the array, or the end of one with it
+                del self._held[: self._at]
+                self._at = 0
             return None
         if self._depth < self._base:  # the array is over; another document may follow
             self._between(self._at - 1)

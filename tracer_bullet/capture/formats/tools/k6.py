@@ -28,7 +28,7 @@ _MS: Final = 10**6
 _WANTED: Final = b'"http_req_duration"'
 
 
-class K6:
+class K6Samples:
     """The reader."""
 
     name = "k6 samples"

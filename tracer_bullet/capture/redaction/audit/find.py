@@ -30,7 +30,7 @@ class Secret:
 
 
 class Auditor:
-    """Searches exchanges. `rules`: what they keep on purpose is no finding, and whether e-mail addresses are secrets."""
+    """Searches exchanges. What `rules` keep on purpose is no finding; they say whether e-mail addresses are secrets."""
 
     def __init__(self, rules: Rules | None = None) -> None:
         self._rules = rules or Rules()
@@ -71,4 +71,3 @@ def _search(spot: Spot, rules: RuleSet) -> Iterator[Found]:
 
 def _is_kept(value: str, rules: RuleSet) -> bool:
     return any(action is Action.KEEP and pattern.fullmatch(value) for pattern, action in rules.patterns)
-

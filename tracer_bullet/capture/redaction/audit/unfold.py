@@ -21,7 +21,14 @@ from tracer_bullet.capture.redaction.pseudonyms import begins_as_pseudonym, is_p
 from tracer_bullet.capture.redaction.rules import Place, RuleSet
 
 _MAX_DEPTH: Final = 7
-_LABELS: Final = {"percent": "percent", "entities": "html", "escapes": "escapes", "base64_runs": "base64", "base64_around": "base64", "hex_runs": "hex"}
+_LABELS: Final = {
+    "percent": "percent",
+    "entities": "html",
+    "escapes": "escapes",
+    "base64_runs": "base64",
+    "base64_around": "base64",
+    "hex_runs": "hex",
+}
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9-]*) +(\S.*)", re.DOTALL)
 _SIGNED: Final = (Place.HEADER, Place.QUERY)
 _CREDENTIALS: Final = frozenset({"authorization", "proxy-authorization"})
@@ -91,7 +98,11 @@ def search_text(
         return
     for hit in find(text, emails=rules.emails):
         value = text[hit.start : hit.end]
-        if not is_pseudonym(value) and not _is_ours_in_url(value) and not (hit.kind == "credentials" and _is_hidden(value)):
+        if (
+            not is_pseudonym(value)
+            and not _is_ours_in_url(value)
+            and not (hit.kind == "credentials" and _is_hidden(value))
+        ):
             yield Found(hit.kind, trail, value)
     if structured or depth > _MAX_DEPTH:
         return
@@ -133,7 +144,11 @@ def _pairs(text: str, trail: tuple[str, ...]) -> Iterator[Found]:
     for pair in named_values(text):
         told = what_name_says(pair.name, signing=pair.signing)
         telling = holds_digits(pair.value) if told is Telling.NUMBER else pair.could_be_secret
-        if telling and not _is_hidden(pair.value) and not (" " in pair.value and not any(c.isdigit() for c in pair.value)):
+        if (
+            telling
+            and not _is_hidden(pair.value)
+            and not (" " in pair.value and not any(c.isdigit() for c in pair.value))
+        ):
             yield Found("named", (*trail, pair.name), pair.value)
 
 

@@ -76,7 +76,9 @@ def _headers(headers: Headers, prefix: str, rules: RuleSet) -> Iterator[Spot]:
                     continue
                 named = equals and not (at and lowered == "set-cookie")
                 where = f"{prefix}cookie:{cookie}" if named else f"{prefix}header:{lowered}"
-                yield Spot(where=where, text=content if equals else cookie, name=cookie if named else None, place=Place.COOKIE)
+                yield Spot(
+                    where=where, text=content if equals else cookie, name=cookie if named else None, place=Place.COOKIE
+                )
                 yield Spot(where=where, text=cookie)
             continue
         yield Spot(where=f"{prefix}header:{lowered}", text=value, name=lowered, place=Place.HEADER)
@@ -112,12 +114,12 @@ def _content(content: bytes, declared: str, prefix: str, rules: RuleSet) -> Iter
             value = value.removesuffix(b"\r\n")
             yield Spot(where=f"{prefix}form:{name}", text=_text(value, ""), name=name or None, place=Place.FORM)
         return
-    value = _json(text)
-    if value is not None:
-        yield from walk_json(value[0], f"{prefix}json:", "", "", rules)
+    document = parse_json(text)
+    if document is not None:
+        yield from walk_json(document[0], f"{prefix}json:", "", "", rules)
         yield Spot(where=f"{prefix}text", text=text, structured=True)
         return
-    if "x-www-form-urlencoded" in declared.lower() or ("=" in text and not any(c in text for c in " \n<>{\"")):
+    if "x-www-form-urlencoded" in declared.lower() or ("=" in text and not any(c in text for c in ' \n<>{"')):
         yield from _fields(text, f"{prefix}form", Place.FORM, rules)
         yield Spot(where=f"{prefix}text", text=text, structured=True)
         return
@@ -139,14 +141,12 @@ class Members(list[tuple[str, Any]]):
     """An object's members, those that are there twice too."""
 
 
-def _json(text: str) -> tuple[Any] | None:
+def parse_json(text: str) -> tuple[Any] | None:
+    """A JSON document, in a tuple; None when the text is none. Objects are Members."""
     try:
         return (json.loads(text, object_pairs_hook=Members),)
     except (ValueError, RecursionError):
         return None
-
-
-parse_json = _json
 
 
 def walk_json(value: Any, where: str, path: str, name: str, rules: RuleSet, parent: str = "") -> Iterator[Spot]:

@@ -9,7 +9,7 @@ from typing import Final
 
 _START: Final = re.compile(r"[\[{](?=\s*+[\"\[{\d\-tfn])")
 _MOST_FAILURES: Final = 200
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=lambda pairs: None)
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=len)
 
 
 # `credentials = {…}`

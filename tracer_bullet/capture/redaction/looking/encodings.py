@@ -1,4 +1,4 @@
-"""What text may be wrapped in: percent-encoding, HTML entities, backslash escapes, base64, hex, and compression in these.
+"""What text may be wrapped in: percent-encoding, HTML entities, backslash escapes, base64, hex, compression in these.
 
 Each layer finds pieces of a text that are encoded, and says how to encode again what stands in their place. Pure
 functions; damaged encodings are no pieces. Pieces of one layer do not overlap.
@@ -118,7 +118,9 @@ _MAY_BE_BASE64: Final = re.compile(BASE64_HINTS)
 _PACKED_AT: Final = re.compile(_PACKED)
 _MAY_BE_HEX: Final = re.compile(HEX_HINTS)
 _BASE64: Final = re.compile(rf"[A-Za-z0-9+/_-]{{{_FEWEST},}}(?:\r?\n[A-Za-z0-9+/_-]+)*={{0,2}}")
-_PARTS: Final = tuple(re.compile(rf"[{letters}]{{{_FEWEST},}}=*") for letters in ("A-Za-z0-9+_-", "A-Za-z0-9+", "A-Za-z0-9"))
+_PARTS: Final = tuple(
+    re.compile(rf"[{letters}]{{{_FEWEST},}}=*") for letters in ("A-Za-z0-9+_-", "A-Za-z0-9+", "A-Za-z0-9")
+)
 _HEX: Final = re.compile(rf"(?<![A-Za-z0-9])(?:0[xX])?((?:[0-9a-fA-F]{{2}}){{{_FEWEST // 2},}})(?![A-Za-z0-9])")
 _LETTERS: Final = re.compile(rb"[ -~]{12,}")
 

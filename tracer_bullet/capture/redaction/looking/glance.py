@@ -33,20 +33,25 @@ def may_hold_secret(text: str) -> bool:
     if ":" in text:
         if _TIME.fullmatch(text):
             return False
-        if "://" in text and "@" in text:
-            return True
-        if _COLON.search(text) is not None:
+        if ("://" in text and "@" in text) or _COLON.search(text) is not None:
             return True
     if len(text) < _SHORT:
         return False
-    if _RUN.search(text) is not None and _UUID.fullmatch(text) is None:
-        if _KEYS.search(text) is not None or _BASE64.search(text) is not None or _DIGITS.search(text) is not None:
-            return True
-        if _HEX_RUN.search(text) is not None and _HEX.search(text) is not None:
-            return True
-        if "earer" in text or "BEARER" in text or "asic" in text:
-            return True
+    if _RUN.search(text) is not None and _UUID.fullmatch(text) is None and _may_be_run(text):
+        return True
     return _GROUPED.search(text) is not None
+
+
+def _may_be_run(text: str) -> bool:
+    return (
+        _KEYS.search(text) is not None
+        or _BASE64.search(text) is not None
+        or _DIGITS.search(text) is not None
+        or (_HEX_RUN.search(text) is not None and _HEX.search(text) is not None)
+        or "earer" in text
+        or "BEARER" in text
+        or "asic" in text
+    )
 
 
 def may_hold_email(text: str) -> bool:

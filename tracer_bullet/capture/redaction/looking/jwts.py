@@ -7,7 +7,8 @@ import json
 import re
 from typing import Any, Final
 
-# The header is JSON, so it begins with `{"`, `{ "` or `{` and a line break; signed ones have three parts, encrypted five.
+# The header is JSON, so it begins with `{"`, `{ "` or `{` and a line break.
+# Signed ones have three parts, encrypted five.
 JWT: Final = re.compile(r"(?<![A-Za-z0-9_-])e[wy][A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*){1,3}")
 _MAX_DEPTH_ERRORS: Final = (ValueError, RecursionError, binascii.Error)
 

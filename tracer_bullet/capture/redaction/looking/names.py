@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from enum import Enum
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 from urllib.parse import unquote_plus
 
@@ -24,50 +25,55 @@ class Telling(Enum):
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _MAX_NAME: Final = 256
 
-_SECRET_WORDS: Final = frozenset(
-    "token tokens password passwords passwd pwd passphrase passcode secret secrets credential credentials apikey "
+
+def _words_of(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+def _phrases_of(text: str) -> frozenset[tuple[str, ...]]:
+    return frozenset(tuple(phrase.split()) for phrase in text.split("|"))
+
+
+_SECRET_WORDS: Final = _words_of(
+    "token tokens password passwords passwd pwd passphrase passcode passwort kennwort "
+    "secret secrets credential credentials apikey "
     "apikeys apitoken accesstoken refreshtoken idtoken authtoken sessiontoken bearertoken clientsecret userpassword "
     "accesskey secretkey privatekey authorization bearer jwt otp totp csrf xsrf csrftoken xsrftoken "
     "csrfmiddlewaretoken sessionid sessid jsessionid phpsessid aspsessionid sid assertion samlresponse "
-    "samlrequest oldpassword newpassword passwordconfirmation".split()
+    "samlrequest oldpassword newpassword passwordconfirmation"
 )
-_SECRET_PHRASES: Final = frozenset(
-    tuple(phrase.split())
-    for phrase in (
-        "api key|api keys|access key|secret key|private key|session key|session id|sess id|auth key|signing key|"
-        "encryption key|master key|account key|shared key|license key|auth code|device code|code verifier|"
-        "client assertion|saml response|security code|secret id|recovery code|recovery codes|backup codes|"
-        "verification code|connection string|subscription key|deploy key|ssh key|webhook url"
-    ).split("|")
+_SECRET_PHRASES: Final = _phrases_of(
+    "api key|api keys|access key|secret key|private key|session key|session id|sess id|auth key|signing key|"
+    "encryption key|master key|account key|shared key|license key|auth code|device code|code verifier|"
+    "client assertion|saml response|security code|secret id|recovery code|recovery codes|backup codes|"
+    "verification code|connection string|subscription key|deploy key|ssh key|webhook url"
 )
-_NUMBER_WORDS: Final = frozenset(
+_NUMBER_WORDS: Final = _words_of(
     "card cards pan cvv cvv2 cvc cvc2 csc ssn iban pin cardnumber creditcard debitcard ccnumber cardno cardnum "
-    "accountnumber routingnumber sortcode taxid tin bban".split()
+    "accountnumber routingnumber sortcode taxid tin bban"
 )
-_NUMBER_PHRASES: Final = frozenset(
-    tuple(phrase.split())
-    for phrase in (
-        "card number|card num|card no|card code|credit card|debit card|cc number|cc num|account number|social security|routing number|"
-        "sort code|tax id|national id|passport number"
-    ).split("|")
+_NUMBER_PHRASES: Final = _phrases_of(
+    "card number|card num|card no|card code|credit card|debit card|cc number|cc num|"
+    "account number|social security|routing number|"
+    "sort code|tax id|national id|passport number"
 )
 # Only in a query or a header: elsewhere people sign letters.
 _SIGNING: Final = frozenset({"signature", "sig"})
 # `token_type`, `password_changed_at`, `card_brand` speak about the thing; the word at the end says what it is.
-_ABOUT_TAIL: Final = frozenset(
+_ABOUT_TAIL: Final = _words_of(
     "type types count counts limit limits length len size name names id ids url uri endpoint at on expiry expires "
     "expiration exp expired ttl age lifetime in hint policy strength required valid enabled disabled status state "
     "brand brands holder month year version algorithm alg format label title description placeholder message error "
     "errors rules requirements usage used remaining budget field class style color icon layout per rate price "
     "cost issuer scope scopes scheme network funding country bin last4 prefix index position kind method methods "
     "created updated changed reset attempts support supported present provider deck view list grid body header footer "
-    "image text ratio sum total".split()
+    "image text ratio sum total"
 )
-_ABOUT_HEAD: Final = frozenset(
-    "has is needs need requires require requests forgot show hide max min num number total prompt completion count input output "
-    "cached no can should allow allows reasoning expected remaining used".split()
+_ABOUT_HEAD: Final = _words_of(
+    "has is needs need requires require requests forgot "
+    "show hide max min num number total prompt completion input output "
+    "cached no can should allow allows reasoning expected remaining used"
 )
-_FLAT_NUMBER_TAILS: Final = frozenset({"number", "num", "no", "nr", "code", "verification", "confirmation", "confirm", "value", "hash"})
 
 
 @lru_cache(maxsize=8192)
@@ -92,7 +98,7 @@ def what_name_says(name: str, *, parent: str = "", signing: bool = False) -> Tel
 
 
 def _judge(words: list[str]) -> Telling:
-    pairs = set(zip(words, words[1:], strict=False))
+    pairs = set(pairwise(words))
     for told, single, phrases in (
         (Telling.SECRET, _SECRET_WORDS, _SECRET_PHRASES),
         (Telling.NUMBER, _NUMBER_WORDS, _NUMBER_PHRASES),
@@ -118,10 +124,12 @@ def _words(name: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(name)]
 
 
-_MASK: Final = re.compile(r"[*x•X.\-#_ ]*|\W*(?:redacted|removed|filtered|masked|hidden|omitted|secret)\W*", re.IGNORECASE)
-_PLAIN_WORDS: Final = frozenset(
+_MASK: Final = re.compile(
+    r"[*x•X.\-#_ ]*|\W*(?:redacted|removed|filtered|masked|hidden|omitted|secret)\W*", re.IGNORECASE
+)
+_PLAIN_WORDS: Final = _words_of(
     "null none nil undefined true false yes no on off bearer basic required optional invalid expired missing valid "
-    "string text password token default unknown empty nan".split()
+    "string text password token default unknown empty nan"
 )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from tracer_bullet.capture.redaction.looking.names import is_empty_talk, what_name_says, Telling
+from tracer_bullet.capture.redaction.looking.names import Telling, is_empty_talk, what_name_says
 
 _NAME: Final = re.compile(
     r"(?:(?<![A-Za-z0-9_.$-])|(?<=%[0-9A-Fa-f]{2}))([\"']?)([A-Za-z_$](?:[\w.$\-\[\]]|%[0-9A-Fa-f]{2}){1,63})\1"
@@ -16,7 +16,8 @@ _NAME: Final = re.compile(
     re.ASCII,
 )
 _VALUE: Final = re.compile(
-    r"(?:\[[ \t]*+)?(?:\"([^\"\\\r\n]*+(?:\\.[^\"\\\r\n]*+)*+)\"|'([^'\\\r\n]*+(?:\\.[^'\\\r\n]*+)*+)'|([^\s\"'&,;<>(){}|\\\[\]]++))"
+    r"(?:\[[ \t]*+)?"
+    r"(?:\"([^\"\\\r\n]*+(?:\\.[^\"\\\r\n]*+)*+)\"|'([^'\\\r\n]*+(?:\\.[^'\\\r\n]*+)*+)'|([^\s\"'&,;<>(){}|\\\[\]]++))"
 )
 _ELEMENT: Final = re.compile(
     r"<(?:[\w-]{1,64}:)?([A-Za-z_][\w.-]{1,63})(?:\s[^<>]*+)?>(?:\s*+<!\[CDATA\[(.*?)\]\]>|([^<>]++))(?=<)",
@@ -83,7 +84,9 @@ def _elements(text: str) -> Iterator[Pair]:
     for match in _ELEMENT.finditer(text):
         if what_name_says(match[1]) is not Telling.NOTHING:
             group = 2 if match[2] is not None else 3
-            yield Pair(match[1], match[group], match.start(group), match.end(group), sure=" " not in match[group].strip())
+            yield Pair(
+                match[1], match[group], match.start(group), match.end(group), sure=" " not in match[group].strip()
+            )
 
 
 def _tags(text: str) -> Iterator[Pair]:

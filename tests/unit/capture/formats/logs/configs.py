@@ -14,7 +14,8 @@ NGINX = {
     "custom": """log_format custom '$remote_addr [$time_iso8601] $msec $request_time "$request_method $request_uri" '
         '$server_protocol $status $scheme://$http_host "$http_user_agent" "$http_x_forwarded_for" "$http_x_request_id" '
         '"$http_traceparent" "$cookie_sid" $content_length $sent_http_content_type';""",
-    "decoded": """log_format decoded '$msec|$request_time|$request_method|$uri$is_args$args|$status|$host:$server_port';""",
+    "decoded": """log_format decoded '$msec|$request_time|$request_method|$uri$is_args$args|$status|'
+        '$host:$server_port';""",
     "json": """log_format json escape=json '{"msec": "$msec", "request_time": $request_time, "request": "$request", '
         '"status": $status, "user_agent": "$http_user_agent", "host": "$http_host", "remote_addr": "$remote_addr", '
         '"sid": "$cookie_sid", "length": "$content_length", "upstream": "$upstream_response_time"}';""",
@@ -25,14 +26,15 @@ APACHE = {
     r"""\"%{User-Agent}i\" \"%{X-Forwarded-For}i\" \"%{X-Request-Id}i\" \"%{traceparent}i\" \"%{sid}C\" """
     r"""%{Content-Length}i %^FB \"%{Content-Type}o\"" custom""",
     "end": r"""LogFormat "%{end:msec}t %{ms}T \"%r\" %>s \"%{User-Agent}i\"" end""",
-    "json": r"""LogFormat "{ \"t\": \"%{usec}t\", \"r\": \"%r\", \"us\": %D, \"ua\": \"%{User-Agent}i\", \"s\": %>s }" json""",
+    "json": r"""LogFormat "{ \"t\": \"%{usec}t\", \"r\": \"%r\", \"us\": %D, \"ua\": \"%{User-Agent}i\", """
+    r"""\"s\": %>s }" json""",
 }
 ENVOY = {
     "custom": "%START_TIME(%Y-%m-%d %H:%M:%S.%6f)% %REQ(:METHOD)% %REQ(:SCHEME)%://%REQ(:AUTHORITY)%%REQ(:PATH)% "
     "%PROTOCOL% %RESPONSE_CODE% %COMMON_DURATION(DS_RX_BEG:DS_TX_BEG:us)% %COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)% "
     "[%REQ(TRACEPARENT)%] %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %RESP(CONTENT-TYPE)% [%REQ(USER-AGENT)%]",
-    "json": """{"at": "%START_TIME(%s.%9f)%", "asked": {"line": "%REQ(:METHOD)% %REQ(:PATH)%", "agent": "%REQ(USER-AGENT)%",
-        "host": "%REQ(:AUTHORITY)%"}, "status": "%RESPONSE_CODE%", "ms": "%DURATION%"}""",
+    "json": """{"at": "%START_TIME(%s.%9f)%", "asked": {"line": "%REQ(:METHOD)% %REQ(:PATH)%",
+        "agent": "%REQ(USER-AGENT)%", "host": "%REQ(:AUTHORITY)%"}, "status": "%RESPONSE_CODE%", "ms": "%DURATION%"}""",
 }
 ISTIO_JSON = """{"start_time": "%START_TIME%", "method": "%REQ(:METHOD)%",
     "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%", "protocol": "%PROTOCOL%", "response_code": "%RESPONSE_CODE%",
@@ -48,6 +50,7 @@ ISTIO = (
 )
 
 _FILE_LOG = "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog"
+_ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
 _NETWORK = "type.googleapis.com/envoy.extensions.filters.network"
 
 
@@ -123,9 +126,11 @@ static_resources:
           delayed_close_timeout: 0s
           access_log:
 {logs}
-          route_config: {{virtual_hosts: [{{name: all, domains: ["*"], routes: [{{match: {{prefix: /}}, route: {{cluster: up}}}}]}}]}}
+          route_config:
+            virtual_hosts:
+            - {{name: all, domains: ["*"], routes: [{{match: {{prefix: /}}, route: {{cluster: up}}}}]}}
           http_filters:
-          - {{name: router, typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}}}
+          - {{name: router, typed_config: {{"@type": {_ROUTER}}}}}
   - name: tcp
     address: {{socket_address: {{address: 127.0.0.1, port_value: 0}}}}
     filter_chains:
@@ -142,5 +147,7 @@ static_resources:
     type: STATIC
     load_assignment:
       cluster_name: up
-      endpoints: [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {upstream}}}}}}}}}]}}]
+      endpoints:
+      - lb_endpoints:
+        - endpoint: {{address: {{socket_address: {{address: 127.0.0.1, port_value: {upstream}}}}}}}
 """

@@ -42,7 +42,8 @@ def is_the_traffic(found: list[Exchange], *, decoded: bool = False) -> None:
         expected[5] = ("GET", "/a%20b?c?d=e")
     assert asked[:9] == expected
     for exchange in found[:9]:
-        assert exchange.answer is not None and exchange.answer.status == 200
+        assert exchange.answer is not None
+        assert exchange.answer.status == 200
         assert {Lack.SESSION, Lack.REQUEST_HEADERS, Lack.ANSWER_HEADERS} <= exchange.lacks
         is_head = exchange.request.method == "HEAD"
         assert (Lack.ANSWER_BODY in exchange.lacks) is not is_head

@@ -33,7 +33,8 @@ def test_alb_starts_when_the_request_was_created() -> None:
 
 def test_alb_without_a_target_with_websockets_and_with_odd_lines() -> None:
     _, refused, socket, spaces, left = read(FORMATS["alb"], AWS / "alb.log")[0]
-    assert refused.answer is not None and refused.answer.status == 503
+    assert refused.answer is not None
+    assert refused.answer.status == 503
     assert refused.request.authority == "shop.example:8080"
     assert refused.unreplayable == "write-without-body"
     assert socket.unreplayable == "upgrade"
@@ -41,7 +42,8 @@ def test_alb_without_a_target_with_websockets_and_with_odd_lines() -> None:
     assert socket.started_ns == _AT_08_15 + 30_700 * _MS, "it closed ten minutes later"
     assert spaces.request.target == "/find%20me?a=1%202"
     assert spaces.request.values("user-agent") == ['agent "quoted" "']
-    assert left.answer is None and Lack.ANSWER not in left.lacks
+    assert left.answer is None
+    assert Lack.ANSWER not in left.lacks
 
 
 def test_alb_lines_of_before_there_was_a_creation_time() -> None:
@@ -82,8 +84,10 @@ def test_cloudfront_logs_the_end_in_whole_seconds() -> None:
     assert page.ended_ns == _AT_08_15 + 31_000 * _MS
     assert page.started_ns == page.ended_ns - 125 * _MS
     assert page.first_byte_ns == page.started_ns + 100 * _MS
-    assert Lack.SUBSECOND in page.lacks and Lack.START not in page.lacks
-    assert page.answer is not None and dict(page.answer.headers) == {
+    assert Lack.SUBSECOND in page.lacks
+    assert Lack.START not in page.lacks
+    assert page.answer is not None
+    assert dict(page.answer.headers) == {
         "content-type": "text/html",
         "content-length": "2039",
     }
@@ -111,7 +115,8 @@ def test_cloudfront_fields_may_change_within_a_file() -> None:
     )
     found, losses = read(FORMATS["cloudfront"], text)
     assert [e.request.target for e in found] == ["/a", "/b"]
-    assert Lack.START in found[0].lacks and Lack.START not in found[1].lacks
+    assert Lack.START in found[0].lacks
+    assert Lack.START not in found[1].lacks
     assert losses.lost == {c.NO_FORM: 1}
 
 

@@ -58,7 +58,9 @@ def test_strftime_formats(moment: datetime, day: str, time: str, zoned: bool) ->
         moment = moment.replace(year=1999 if moment.year < 2000 else 2000 + moment.year % 60, day=min(moment.day, 28))
     text = f"{day} {time}{' %z' if zoned else ''}"
     stamp = strftime.stamp_of(text)
-    assert stamp is not None and stamp.parts is not None and stamp.zoned is zoned
+    assert stamp is not None
+    assert stamp.parts is not None
+    assert stamp.zoned is zoned
     # C's names of months and days, whatever the locale.
     parts = stamp.parts(moment.strftime(text))
     assert parts is not None

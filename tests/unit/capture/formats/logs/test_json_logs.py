@@ -39,7 +39,8 @@ def test_caddy_logs_the_end_and_the_duration() -> None:
     assert found.ended_ns == 1795290303_250_000_000
     assert found.session == "client:203.0.113.8"
     assert found.request.values("accept") == ["*/*, text/html"]
-    assert found.answer is not None and found.answer.headers == (("content-type", "text/plain"),)
+    assert found.answer is not None
+    assert found.answer.headers == (("content-type", "text/plain"),)
     assert not found.lacks & {Lack.START, Lack.DURATION, Lack.SUBSECOND}
 
 
@@ -61,13 +62,25 @@ def test_a_time_under_a_name_of_nobody_must_be_explained() -> None:
     assert losses.lost == {c.NO_TIME: 1}
     start, end = one(LOGS, line, log_time="start"), one(LOGS, line, log_time="end")
     assert start.started_ns == end.started_ns == 1795290303_500_000_000
-    assert Lack.START in end.lacks and Lack.START not in start.lacks
+    assert Lack.START in end.lacks
+    assert Lack.START not in start.lacks
 
 
 def test_numbers_of_time_in_any_unit() -> None:
     for number in (1795290303, 1795290303.5, 1795290303500, 1795290303500000, 1795290303500000000, "1795290303.5"):
         line = json.dumps({"@timestamp": number, "request": "GET /a HTTP/1.1", "status": 200})
-        assert one(LOGS, line, log_time="start").started_ns // _S == 1795290303
+        found = one(LOGS, line, log_time="start")
+        assert found.started_ns // _S == 1795290303
+        assert (Lack.SUBSECOND in found.lacks) is (number == 1795290303)
+
+
+def test_of_several_times_the_finest_that_is_there_counts() -> None:
+    keys = {"request": "GET /a HTTP/1.1", "status": 200}
+    coarse = one(LOGS, json.dumps({"time_iso8601": "2026-11-21T19:45:03+00:00", **keys}))
+    assert Lack.SUBSECOND in coarse.lacks
+    fine = one(LOGS, json.dumps({"time_iso8601": "2026-11-21T19:45:03+00:00", "msec": "1795290303.000", **keys}))
+    assert Lack.SUBSECOND not in fine.lacks
+    assert coarse.started_ns == fine.started_ns == 1795290303 * _S
 
 
 def test_other_lines_among_them_are_counted() -> None:

@@ -35,7 +35,7 @@ def service() -> Iterator[Upstream]:
 def _is_on_time(exchange: Exchange, sent_ns: int, service: Upstream) -> None:
     """It started after it was sent and before the service had it, and ended after the service answered."""
     assert exchange.request.target == "/slow"
-    assert sent_ns - _CUT <= exchange.started_ns <= service.arrived_ns["/slow"]
+    assert sent_ns - _CUT <= exchange.started_ns <= service.arrived_ns["/slow"] + _CUT
     assert exchange.ended_ns is not None
     assert exchange.ended_ns + _CUT >= service.answered_ns["/slow"]
 
@@ -61,8 +61,7 @@ def test_nginx(tmp_path: Path, service: Upstream) -> None:
     is_the_traffic(found, decoded=True)
     found, _ = read(logs, tmp_path / "combined.log")
     is_the_traffic(found)
-    assert found[8].ended_ns is not None
-    assert found[8].ended_ns // _S > service.arrived_ns["/slow"] // _S, "its time is that of the end"
+    assert found[8].started_ns // _S > service.arrived_ns["/slow"] // _S, "its time is that of the end"
     assert Lack.START in found[8].lacks
 
 

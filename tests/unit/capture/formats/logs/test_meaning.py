@@ -30,7 +30,9 @@ def test_a_combined_log_of_nobody_known_is_refused_with_both_ways_out() -> None:
     assert recognise(LINE.encode()) is FORMATS["access-log"]
     error = _refused("access-log")
     assert error.code == "TB914"
-    assert "--format nginx" in error.cure and "--format apache" in error.cure and "--log-time" in error.cure
+    assert "--format nginx" in error.cure
+    assert "--format apache" in error.cure
+    assert "--log-time" in error.cure
 
 
 @pytest.mark.parametrize(
@@ -49,7 +51,7 @@ def test_a_combined_log_of_nobody_known_is_refused_with_both_ways_out() -> None:
 def test_one_line_two_meanings(key: str, options: dict[str, str], is_end: bool) -> None:
     found = one(FORMATS[key], LINE, **options)
     assert found.started_ns == _AT
-    assert found.ended_ns == (_AT if is_end else None)
+    assert found.ended_ns is None
     assert (Lack.START in found.lacks) is is_end
     assert {Lack.SUBSECOND, Lack.DURATION} <= found.lacks
 

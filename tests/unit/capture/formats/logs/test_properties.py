@@ -95,7 +95,8 @@ def test_json_lines_of_nginx_whose_keys_were_put_in_another_order(
         '"status": $status}'
     )
     values = {
-        "at": f"{end_ms / 1000:.3f}", "asked": f"{method} {target} HTTP/1.1", "agent": agent, "took": 0.25, "status": 200,
+        "at": f"{end_ms / 1000:.3f}", "asked": f"{method} {target} HTTP/1.1", "agent": agent, "took": 0.25,
+        "status": 200,
     }  # fmt: skip
     line = json.dumps({name: values[name] for name in order}, ensure_ascii=False)
     found = one(FORMATS["nginx"], line, log_format=log_format)
@@ -149,7 +150,10 @@ def test_envoys_formats_with_a_user_agent_that_nothing_escapes(
         "%START_TIME(%s.%3f)%": f"{start_ms // 1000}.{milliseconds}",
         "%START_TIME(%Y/%m/%d %H:%M:%E3S)%": f"{start:%Y/%m/%d %H:%M:%S}.{milliseconds}",
     }
-    log_format = f'[{stamp}] "%REQ(:METHOD)% %REQ(:PATH)% %PROTOCOL%" %RESPONSE_CODE% %DURATION% "%REQ(USER-AGENT)%" "%REQ(:AUTHORITY)%"\\n'
+    log_format = (
+        f'[{stamp}] "%REQ(:METHOD)% %REQ(:PATH)% %PROTOCOL%" %RESPONSE_CODE% %DURATION% "%REQ(USER-AGENT)%" '
+        '"%REQ(:AUTHORITY)%"\\n'
+    )
     line = f'[{written[stamp]}] "{method} /{rest} HTTP/2" 204 {spent_ms} "{agent}" "shop.example:8080"'
     found = one(FORMATS["envoy"], line, log_format=log_format)
     _is(found, method, f"/{rest}", {"user-agent": agent, "host": "shop.example:8080"})
@@ -163,4 +167,5 @@ def test_decoded_paths_are_sent_as_what_was_decoded(method: str, path: str, agen
     line = f"1795290303.876|{method}|{_nginx_escape('/' + path, 'default')}|{_nginx_escape(agent, 'default')}"
     found = one(FORMATS["nginx"], line, log_format="$msec|$request_method|$uri|$http_user_agent")
     assert unquote_to_bytes(found.request.target).decode("latin-1") == f"/{path}"
-    assert found.request.target.isascii() and " " not in found.request.target
+    assert found.request.target.isascii()
+    assert " " not in found.request.target

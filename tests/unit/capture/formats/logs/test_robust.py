@@ -168,8 +168,8 @@ def test_pipes_that_give_little_at_a_time() -> None:
 @pytest.mark.parametrize(
     ("line", "status"),
     [
-        ("", 400), ("-", 408), ("GET  HTTP/1.1", 400), (r"\x16\x03\x01", 400), ("GET /a b HTTP/1.1", 400), ("GET /", 400),
-        ("GET", 400), ("get\\x00 / HTTP/1.1", 400), ("GET index.html HTTP/1.1", 400), ("GET / HTTP/1.1 x", 400),
+        ("", 400), ("-", 408), ("GET  HTTP/1.1", 400), (r"\x16\x03\x01", 400), ("GET /a b HTTP/1.1", 400),
+        ("GET /", 400), ("GET", 400), ("get\\x00 / HTTP/1.1", 400), ("GET index.html HTTP/1.1", 400), ("GET / HTTP/1.1 x", 400),
         ("SSH-2.0-Go", 400), ("GET // FTP/1.0", 400), ("* * HTTP/1.1", 400), ("POST /", 200),
     ],
 )  # fmt: skip
@@ -219,7 +219,8 @@ def test_what_nobody_answered_has_no_answer(status: str, answered: bool) -> None
     assert (found.answer is not None) is answered
     assert Lack.ANSWER not in found.lacks
     if status == "204":
-        assert found.answer is not None and found.answer.body == b""
+        assert found.answer is not None
+        assert found.answer.body == b""
         assert Lack.ANSWER_BODY not in found.lacks
 
 
@@ -234,7 +235,8 @@ def test_a_status_that_is_not_known_is_marked() -> None:
     [
         ("203.0.113.7", "-", "client:203.0.113.7"), ("2001:db8::7", "-", "client:2001:db8::7"),
         ("10.0.0.1", "203.0.113.9, 10.0.0.2", "client:203.0.113.9"), ("10.0.0.1", "unknown", "client:10.0.0.1"),
-        ("10.0.0.1", "[2001:db8::9]:4711", "client:2001:db8::9"), ("unix:", "-", ""), ("10.0.0.1:99", "-", "client:10.0.0.1"),
+        ("10.0.0.1", "[2001:db8::9]:4711", "client:2001:db8::9"), ("unix:", "-", ""),
+        ("10.0.0.1:99", "-", "client:10.0.0.1"),
     ],
 )  # fmt: skip
 def test_whose_request_it_is(client: str, forwarded: str, session: str) -> None:

@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 _SECOND_NS: Final = 1_000_000_000
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _LAST_NS: Final = 1 << 62
 _CACHED: Final = 4096
+_SECONDS_DIGITS: Final = 11
 
 Whole = Callable[[str], int | None]
 Parts = dict[str, str]
@@ -37,9 +38,8 @@ class Stamp:
     parts: Callable[[str], Parts | None] | None = None
 
 
-@lru_cache(_CACHED)
 def clf(text: str) -> int | None:
-    """`10/Oct/2000:13:55:36 -0700`, with or without brackets. Cached: a busy log repeats its seconds."""
+    """`10/Oct/2000:13:55:36 -0700`, with or without brackets."""
     found = _CLF.fullmatch(text)
     if found is None:
         return None
@@ -107,29 +107,48 @@ def epoch_stamp(unit_ns: int) -> Stamp:
     return Stamp(pattern=r"\d++(?:\.\d++)?+", fine=True, whole=epoch(unit_ns))
 
 
+class Moment(NamedTuple):
+    """Unix nanoseconds; `fine`: with a fraction of a second; `zoned`: no zone had to be assumed."""
+
+    ns: int
+    fine: bool
+    zoned: bool
+
+
 class Clock:
-    """Reads the time that the columns at `places` of a line tell together."""
+    """Reads the time that the columns at some places of a line tell: each for itself, or their parts together."""
 
     def __init__(self, stamps: Sequence[tuple[int, Stamp]]) -> None:
-        self._stamps = tuple(stamps)
-        self.fine = any(stamp.fine for _, stamp in stamps)
-        self.zoned = any(stamp.zoned for _, stamp in stamps)
-        whole = [(place, stamp.whole) for place, stamp in stamps if stamp.whole is not None]
-        self._whole = next(((p, w) for p, w in whole), None)
-        fine = [(p, s.whole) for p, s in stamps if s.whole is not None and s.fine]
-        if fine:
-            self._whole = fine[0]
-        elif any(s.fine for _, s in stamps):  # whole seconds here, their fraction there
-            self._whole = None
+        self._parts = tuple(stamps)
+        self._is_fine = any(stamp.fine for _, stamp in stamps)
+        self._is_zoned = any(stamp.zoned for _, stamp in stamps)
+        whole = [(place, stamp.whole, stamp) for place, stamp in stamps if stamp.whole is not None]
+        self._known: dict[str | None, Moment] = {}
+        # A fraction that stands apart belongs to the whole seconds beside it.
+        apart = any(stamp.fine and stamp.whole is None for _, stamp in stamps)
+        self._whole = () if apart else tuple(sorted(whole, key=lambda each: not each[2].fine))
 
-    def read(self, values: Sequence[str | None]) -> int | None:
-        """Unix nanoseconds, or None."""
-        if self._whole is not None:
-            place, whole = self._whole
+    def read(self, values: Sequence[str | None]) -> Moment | None:
+        """None when it is not there, or no time."""
+        for place, whole, stamp in self._whole:
             text = values[place]
-            return whole(text) if text else None
+            if text in self._known:  # a busy log repeats its seconds
+                return self._known[text]
+            if text and (ns := whole(text)) is not None:
+                moment = Moment(ns, stamp.fine and (ns % _SECOND_NS != 0 or _tells_more(text)), stamp.zoned)
+                if not stamp.fine:
+                    self._remember(text, moment)
+                return moment
+        return None if self._whole else self._together(values)
+
+    def _remember(self, text: str, moment: Moment) -> None:
+        if len(self._known) >= _CACHED:
+            self._known.clear()
+        self._known[text] = moment
+
+    def _together(self, values: Sequence[str | None]) -> Moment | None:
         parts: Parts = {}
-        for place, stamp in self._stamps:
+        for place, stamp in self._parts:
             text = values[place]
             if not text:
                 return None
@@ -140,7 +159,13 @@ class Clock:
                 parts.update(found)
             elif stamp.whole is not None and (base := stamp.whole(text)) is not None:
                 parts["base"] = str(base)
-        return assemble(parts)
+        ns = assemble(parts)
+        return None if ns is None else Moment(ns, self._is_fine, self._is_zoned)
+
+
+def _tells_more(text: str) -> bool:
+    """Whether a time of a whole second says so: by decimals, or as a number of smaller units."""
+    return "." in text or "," in text or (text.isdigit() and len(text) > _SECONDS_DIGITS)
 
 
 def assemble(parts: Mapping[str, str]) -> int | None:

@@ -88,7 +88,6 @@ class Maker:
             headers = self._upgraded(values, status, headers)
         is_empty = self._length_known and ("content-length", "0") in headers
         answer, missing = self._answer(values, status, found.method)
-        answered = answer is not None or missing & marks.ANSWER
         bits |= unknown | missing | (0 if is_empty else marks.REQUEST_BODY)
         return Exchange(
             id="",
@@ -100,8 +99,8 @@ class Maker:
                 http_version=found.version, headers=headers, body=b"" if is_empty else None,
             ),
             answer=answer,
-            first_byte_ns=times.first_byte_ns if answered else None,
-            ended_ns=times.end_ns if answered else None,
+            first_byte_ns=None if answer is None else times.first_byte_ns,
+            ended_ns=times.end_ns,
             lacks=marks.lacks_of(bits),
         )  # fmt: skip
 

@@ -37,7 +37,12 @@ class Pattern:
 
     def match(self, line: str) -> tuple[str, ...] | None:
         """The values of `columns`, still escaped; None when the line has another form."""
-        found = self._strict.fullmatch(line) or self._lenient.fullmatch(line)
+        found = self._strict.fullmatch(line)
+        return found.groups() if found else None
+
+    def lenient(self, line: str) -> tuple[str, ...] | None:
+        """The same of a line that no strict pattern takes."""
+        found = self._lenient.fullmatch(line)
         return found.groups() if found else None
 
 

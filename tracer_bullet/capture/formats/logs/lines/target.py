@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from tracer_bullet.capture.formats.logs.lines.columns import ENCODED, OLD
+from tracer_bullet.capture.formats.shared.parts import is_authority
 
 _USUAL: Final = re.compile(r"([A-Z]{1,20}) (/[\x21-\x7e]*+) HTTP/(1\.[01]|2\.0|3\.0|[23])", re.ASCII)
 _USUAL_VERSIONS: Final = {"1.0": "1.0", "1.1": "1.1", "2.0": "2", "3.0": "3", "2": "2", "3": "3"}
@@ -15,7 +16,6 @@ _TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,40}", re.ASCII)  # RFC
 _PROTOCOL: Final = re.compile(r"(?:HTTP/|h|H)([0-9])(?:\.([0-9]))?", re.ASCII)
 _ABSOLUTE: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,20})://([^/?#\s]*)([^#]*)(?:#.*)?", re.DOTALL | re.ASCII)
 _CONTROL: Final = re.compile(r"[\x00-\x20\x7f-\xff]")
-_AUTHORITY: Final = re.compile(r"\[[0-9A-Fa-f:.%]+\]:\d+|[^\s/:?#]+:\d+", re.ASCII)
 _PORTS: Final = {"http": ":80", "https": ":443"}
 _ADDRESS: Final = re.compile(r"\[([0-9A-Fa-f:.%]+)\](?::\d+)?|(\d+\.\d+\.\d+\.\d+):\d+", re.ASCII)
 
@@ -65,7 +65,7 @@ def asked(method: str, target: str, version: str) -> Asked | None:
     scheme = authority = repair = ""
     if not target.startswith("/"):
         if method == "CONNECT":
-            return Asked(method, target, version, "", target) if _AUTHORITY.fullmatch(target) else None
+            return Asked(method, "/", version, "", target) if is_authority(target) else None
         if target == "*":
             return Asked(method, target, version) if method == "OPTIONS" else None
         found = _ABSOLUTE.fullmatch(target)
@@ -73,8 +73,9 @@ def asked(method: str, target: str, version: str) -> Asked | None:
             return None
         scheme, target = found[1].lower(), found[3]
         authority = found[2].rpartition("@")[2].removesuffix(_PORTS.get(scheme, "\n"))
-        if not target.startswith("/"):
-            target = "/" + target
+        target = target if target.startswith("/") else f"/{target}"
+        if not is_authority(authority):
+            return None
     if _CONTROL.search(target):
         target, repair = _CONTROL.sub(lambda c: f"%{ord(c[0]):02X}", target), ENCODED
     return Asked(method, target, version, scheme, authority, repair)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, Protocol
 
 from tracer_bullet.capture.formats.base import ReadOptions
@@ -10,7 +10,7 @@ from tracer_bullet.capture.formats.logs.errors import format_unclear
 from tracer_bullet.capture.formats.logs.lines import columns as c
 from tracer_bullet.capture.formats.logs.lines.columns import Column, Role
 from tracer_bullet.capture.formats.logs.lines.escapes import Unescape
-from tracer_bullet.capture.formats.logs.lines.exchange import Maker
+from tracer_bullet.capture.formats.logs.lines.exchange import Maker, Values
 from tracer_bullet.capture.formats.logs.lines.reading import Lines
 from tracer_bullet.model.exchange import Exchange
 from tracer_bullet.model.losses import Losses
@@ -29,9 +29,17 @@ class LinePattern(Protocol):
         """Undoes the escaping of a value."""
         ...
 
-    def match(self, line: str) -> Sequence[str | None] | None:
+    def match(self, line: str) -> Values | None:
         """The values; None when the line has another form."""
         ...
+
+    def lenient(self, line: str) -> Values | None:
+        """The same of a line that no pattern takes as it is."""
+        ...
+
+
+_Match = Callable[[str], Values | None]
+_Make = Callable[[Values], Exchange | None]
 
 
 class LineLog:
@@ -49,19 +57,18 @@ class LineLog:
 
     def read(self, stream: BinaryIO, losses: Losses, options: ReadOptions) -> Iterator[Exchange]:
         """See Format."""
-        readers = [(pattern.match, self._maker(pattern, losses, options).make) for pattern in self._patterns]
+        readers = [(pattern, self._maker(pattern, losses, options).make) for pattern in self._patterns]
         lines = Lines(stream, losses)
-        match, make = readers[0]
+        match: _Match = readers[0][0].match
+        make: _Make = readers[0][1]
         for line in lines:
             values = match(line)
             if values is None:
-                for reader in readers:
-                    if (values := reader[0](line)) is not None:
-                        match, make = reader
-                        break
-                else:
+                fitting = _fitting(readers, line)
+                if fitting is None:
                     losses.lose(c.TORN if lines.torn else c.NO_FORM, line)
                     continue
+                match, make, values = fitting
             exchange = make(values)
             if exchange is not None:
                 yield exchange
@@ -75,6 +82,17 @@ class LineLog:
             unescape=pattern.unescape,
             no_answer=self._no_answer,
         )
+
+
+def _fitting(readers: Sequence[tuple[LinePattern, _Make]], line: str) -> tuple[_Match, _Make, Values] | None:
+    """The first pattern that takes a line as it is; only then one that takes it leniently."""
+    for pattern, make in readers:
+        if (values := pattern.match(line)) is not None:
+            return pattern.match, make, values
+    for pattern, make in readers:
+        if (values := pattern.lenient(line)) is not None:
+            return pattern.match, make, values
+    return None
 
 
 def check(pattern: LinePattern, given: str, wanted: tuple[str, str, str]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tracer_bullet.capture.formats.logs.lines import marks
-from tracer_bullet.capture.formats.logs.lines.clock import Clock, scaled
+from tracer_bullet.capture.formats.logs.lines.clock import Clock, Moment, scaled
 from tracer_bullet.capture.formats.logs.lines.columns import NO_ZONE, Column, Role
 from tracer_bullet.model.losses import Losses
 
@@ -35,25 +35,20 @@ class Times:
         A duration counts before an end beside a start: both clocks of a log rarely have the same grain.
         """
         start = self._start.read(values) if self._start else None
-        if start is None:
-            return self._from_end(values)
-        bits = self._grain(self._start)
-        duration = None if self._duration is None else _read(self._duration, values)
-        end = start + duration if duration is not None else self._end.read(values) if self._end else None
-        if end is None or end < start:  # an end of whole seconds may lie before its start
-            return Span(start, self._first_byte(values, start), None, bits | marks.DURATION)
-        return Span(start, self._first_byte(values, start), end, bits)
-
-    def _from_end(self, values: Sequence[str | None]) -> Span | None:
         end = self._end.read(values) if self._end else None
-        if end is None:
-            return None
-        bits = self._grain(self._end)
         duration = None if self._duration is None else _read(self._duration, values)
+        if start is None:
+            return None if end is None else self._from_end(values, end, duration)
+        end_ns = start.ns + duration if duration is not None else end.ns if end else None
+        if end_ns is None or end_ns < start.ns:  # an end of whole seconds may lie before its start
+            return Span(start.ns, self._first_byte(values, start.ns), None, self._grain(start) | marks.DURATION)
+        return Span(start.ns, self._first_byte(values, start.ns), end_ns, self._grain(start))
+
+    def _from_end(self, values: Sequence[str | None], end: Moment, duration: int | None) -> Span:
         if duration is None:
-            return Span(end, None, end, bits | marks.START | marks.DURATION)
-        start = max(0, end - duration)
-        return Span(start, self._first_byte(values, start), end, bits)
+            return Span(end.ns, None, None, self._grain(end) | marks.START | marks.DURATION)
+        start_ns = max(0, end.ns - duration)
+        return Span(start_ns, self._first_byte(values, start_ns), end.ns, self._grain(end))
 
     def _first_byte(self, values: Sequence[str | None], start_ns: int) -> int | None:
         if self._first is None:
@@ -61,10 +56,10 @@ class Times:
         after = _read(self._first, values)
         return None if after is None else start_ns + after
 
-    def _grain(self, clock: Clock | None) -> int:
-        if clock is not None and not clock.zoned:
+    def _grain(self, moment: Moment) -> int:
+        if not moment.zoned:
             self._losses.repair(NO_ZONE)
-        return 0 if clock is not None and clock.fine else marks.SUBSECOND
+        return 0 if moment.fine else marks.SUBSECOND
 
 
 def _clock(columns: Sequence[Column], role: Role) -> Clock | None:
