@@ -130,9 +130,10 @@ class Seen:
 
 @dataclass
 class Recorder:
-    """An HTTP(S) server on a free port that answers 200 and keeps what it got. A context manager."""
+    """An HTTP(S) server on a free port that answers `status` and keeps what it got. A context manager."""
 
     context: ssl.SSLContext | None = None
+    status: int = 200
     seen: list[Seen] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -146,7 +147,7 @@ class Recorder:
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
                 headers = [(name.lower(), value) for name, value in self.headers.items()]
                 recorder.seen.append(Seen(self.command, self.path, headers, body))
-                self.send_response(200)
+                self.send_response(recorder.status)
                 self.send_header("content-type", "text/plain")
                 self.send_header("x-own", "kept")
                 self.send_header("content-length", "0" if self.command == "HEAD" else "5")

@@ -7,6 +7,7 @@ nothing that goes wrong in recording reaches the application or its client.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -174,7 +175,20 @@ class _Input:
         self._see(b"", at_end=True)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+        found = getattr(self._stream, name)  # what the server's stream cannot do, this one cannot either
+        if name == "read1":
+            return partial(self._read1, found)
+        return partial(self._readinto, found) if name in ("readinto", "readinto1") else found
+
+    def _read1(self, read: Callable[..., bytes], *size: int) -> bytes:
+        data = read(*size)
+        self._see(data, at_end=size[:1] != (0,))
+        return data
+
+    def _readinto(self, read: Callable[[Any], int | None], buffer: Any) -> int | None:
+        count = read(buffer)
+        self._see(bytes(memoryview(buffer)[: count or 0]), at_end=count == 0 and len(buffer) > 0)
+        return count
 
     def _see(self, data: bytes, *, at_end: bool) -> None:
         """`at_end`: whether nothing read means that there is no more."""

@@ -5,26 +5,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from functools import lru_cache
 from random import Random
 from typing import Final, NamedTuple
 
 from tracer_bullet.errors import UsageError
-from tracer_bullet.model.arrival import Arrival, Endpoint, Origin, Take
+from tracer_bullet.model.arrival import Arrival, Endpoint, Origin, Slot, Take
 from tracer_bullet.model.exchange import Exchange
 from tracer_bullet.replay.correlation.apply import Correlator, Values
 from tracer_bullet.replay.destinations import Destinations
 from tracer_bullet.replay.found import Survey
+from tracer_bullet.replay.live import PROBE, Live
 from tracer_bullet.replay.reading.hashing import shard_of
 from tracer_bullet.replay.reading.items import Item, Reading, Tally
 from tracer_bullet.replay.reading.refusals import HOST_NOT_ALLOWED, MALFORMED
 from tracer_bullet.replay.reading.select import SHARD, session_key
 from tracer_bullet.replay.requests.draft import Draft
 from tracer_bullet.replay.requests.identities import Identities
-from tracer_bullet.replay.requests.leaves import Mark
 from tracer_bullet.replay.requests.places import header_text
 from tracer_bullet.replay.requests.render import render
 from tracer_bullet.replay.requests.rewrite import Rewriter
-from tracer_bullet.replay.timing.order import Order, ended_of
+from tracer_bullet.replay.timing.order import ended_of
 from tracer_bullet.replay.timing.schedule import amplified, at_rate, clone_offsets, loop_period_ns, looped, speed_of
 from tracer_bullet.workspace.replay import Replay
 from tracer_bullet.workspace.template import fill
@@ -35,17 +36,13 @@ PROBE_GAP_NS: Final = 20_000_000
 Recording = Iterable[Exchange] | Callable[[], Iterable[Exchange]]
 
 
-class _Session:
-    """A session of the replay while it is under way."""
+class _Written(NamedTuple):
+    """A request as bytes, and where it goes."""
 
-    __slots__ = ("clone", "number", "order", "values", "variables")
-
-    def __init__(self, number: int, clone: int, variables: Mapping[str, str], order: Order) -> None:
-        self.number = number
-        self.clone = clone
-        self.variables = variables
-        self.order = order
-        self.values: Values | None = None
+    origin: int
+    head: bytes
+    body: bytes
+    slots: tuple[Slot, ...]
 
 
 class _Probe(NamedTuple):
@@ -94,7 +91,9 @@ class Planner:
         self._correlator = Correlator.of(spec.correlate, survey)
         self._keeps = Random(seed)  # noqa: S311 - which answers are compared, not a secret
         self._users: dict[int, int] = {}
-        self._sessions: dict[int, _Session] = {}
+        self._live = Live(spec.timing.order, clones=False)
+        self._templated = bool(spec.identities.places or spec.rewrite.set_headers or spec.rewrite.json_fields)
+        self._variables = lru_cache(maxsize=4096)(self._identities.variables)
         self._next = 0
         self.endpoints = [Endpoint(number=e.number, method=e.method, name=e.name) for e in survey.endpoints]
         self._late: dict[int, int] = {}
@@ -148,7 +147,7 @@ class Planner:
             due = at_rate(due, timing.rate)
         for at, clone, (number, item) in due:
             if item.position >= 0:
-                made = self._arrival(at, self._session(number, clone, item), item)
+                made = self._arrival(at, self._session(number, clone, item), clone, item)
                 if made is not None:
                     yield made, item.exchange
 
@@ -190,7 +189,7 @@ class Planner:
 
     def _begin(self) -> None:
         self.tally = Tally()
-        self._sessions.clear()
+        self._live = Live(self._spec.timing.order, clones=self._spec.timing.clones > 1)
         self._next = 0
 
     def _offsets(self) -> list[int]:
@@ -216,21 +215,19 @@ class Planner:
 
         return play
 
-    def _session(self, number: int, clone: int, item: Item) -> _Session:
-        clones = self._spec.timing.clones
-        which = (number * self._survey.sessions + item.session) * clones + clone
-        found = self._sessions.get(which)
-        if found is None:
-            found = self._sessions[which] = self._new_session(which, clone, item)
-        return found
+    def _session(self, number: int, clone: int, item: Item) -> int:
+        """The number in the replay of a clone of a session in a round."""
+        return (number * self._survey.sessions + item.session) * self._spec.timing.clones + clone
 
-    def _new_session(self, which: int, clone: int, item: Item) -> _Session:
-        number = which
+    def _texts(self, session: int, clone: int, item: Item) -> Mapping[str, str]:
+        """What `${…}` stands for in the requests of a session."""
+        if not self._templated:
+            return {}
+        account = session
         if self._identities.by_user:
             user = self._users.setdefault(hash(session_key(item.exchange)), len(self._users))
-            number = user * self._spec.timing.clones + clone
-        variables = self._identities.variables(number, which, clone)
-        return _Session(which, clone, variables, Order(self._spec.timing.order))
+            account = user * self._spec.timing.clones + clone
+        return self._variables(account, session, clone)
 
     def _endpoint(self, item: Item) -> int:
         known = self._survey.numbers.get(item.endpoint)
@@ -243,68 +240,73 @@ class Planner:
             self.endpoints.append(Endpoint(number=number, method=request.method, name=name))
         return self._late[item.endpoint]
 
-    def _arrival(self, due_ns: int, session: _Session, item: Item, probe: _Probe | None = None) -> Arrival | None:
+    def _arrival(
+        self, due_ns: int, session: int, clone: int, item: Item, probe: _Probe | None = None
+    ) -> Arrival | None:
         """One arrival; None when the request is refused after all, which is counted."""
-        exchange, endpoint = item.exchange, self._endpoint(item)
+        exchange, live = item.exchange, self._live
+        endpoint = self._endpoint(item)
+        slot = live.slot(session, item) if probe is None else PROBE
         last = item.last if probe is None else probe.last
+        values = live.values(slot)
         if last:
-            self._sessions.pop(session.number, None)
-        draft = self._draft(due_ns, session, item)
-        destination = self._destinations.of(exchange)
-        host = destination.host
-        if self._rewriter.host:
-            host = header_text(str(fill(self._rewriter.host, session.variables)))
-        marks = self._marks(session, draft, endpoint, item.start_ns)
-        made = render(draft, base=destination.base, host=host, marks=marks)
-        if made is None or not self._destinations.allows(host, destination):
-            self.tally.refused[MALFORMED if made is None else HOST_NOT_ALLOWED] += 1
+            live.forget(session, slot)
+        written = self._written(due_ns, session, clone, item, endpoint, values)
+        if isinstance(written, str):
+            self.tally.refused[written] += 1
             self.tally.to_send -= 1
             return None
         number = self._next
         self._next += 1
-        waits_for = session.order.after(item.start_ns) if probe is None else probe.after
-        ended = ended_of(exchange)
+        after = live.after(slot, item.start_ns) if probe is None else probe.after
+        takes: tuple[Take, ...] = ()
         if not last:
-            session.order.planned(number, item.start_ns, ended, held=bool(marks) or waits_for >= 0)
-        takes = self._takes(session, item, endpoint) if not last else ()
+            held = bool(written.slots) or after >= 0
+            live.planned(slot, number, item.start_ns, ended_of(exchange), held=held)
+            takes = self._takes(slot, values, item, endpoint)
         return Arrival(
             number,
             due_ns,
-            session.number,
-            destination.origin.number,
+            session,
+            written.origin,
             endpoint,
-            made[0],
-            draft.body,
+            written.head,
+            written.body,
             exchange.id,
-            waits_for,
-            made[1],
+            after,
+            written.slots,
             takes,
             last,
             self._keep(exchange) if probe is None else probe.keep,
         )
 
-    def _draft(self, due_ns: int, session: _Session, item: Item) -> Draft:
-        exchange = item.exchange
+    def _written(
+        self, due_ns: int, session: int, clone: int, item: Item, endpoint: int, values: Values | None
+    ) -> _Written | str:
+        """The request's bytes, or why it is refused."""
+        exchange, texts = item.exchange, self._texts(session, clone, item)
         draft = Draft(exchange, self._rewriter.headers.lines(exchange.request.headers))
-        delta = self._begins_ns + due_ns - item.start_ns
-        self._rewriter.apply(draft, session.variables, session.number, delta_ns=delta)
-        self._identities.apply(draft, session.variables)
-        return draft
+        self._rewriter.apply(draft, texts, session, delta_ns=self._begins_ns + due_ns - item.start_ns)
+        self._identities.apply(draft, texts)
+        destination = self._destinations.of(exchange)
+        host = destination.host
+        if self._rewriter.host:
+            host = header_text(str(fill(self._rewriter.host, texts)))
+            if not self._destinations.allows(host, destination):
+                return HOST_NOT_ALLOWED
+        marks = () if values is None else self._correlator.marks(values, draft, endpoint, item.start_ns)
+        rendered = render(draft, base=destination.base, host=host, marks=marks)
+        if rendered is None:
+            return MALFORMED
+        return _Written(destination.origin.number, rendered[0], draft.body, rendered[1])
 
-    def _marks(self, session: _Session, draft: Draft, endpoint: int, start_ns: int) -> list[Mark]:
-        if session.values is None:
-            return []
-        return self._correlator.marks(session.values, draft, endpoint, start_ns)
-
-    def _takes(self, session: _Session, item: Item, endpoint: int) -> tuple[Take, ...]:
-        if session.values is None:
-            session.values = Values()
-        ended = item.exchange.ended_ns
-        takes = self._correlator.takes(
-            session.values, item.exchange, endpoint, item.start_ns if ended is None else ended
-        )
-        if not session.values.bound and not session.values.cookies:
-            session.values = None
+    def _takes(self, slot: int, values: Values | None, item: Item, endpoint: int) -> tuple[Take, ...]:
+        exchange = item.exchange
+        ended = item.start_ns if exchange.ended_ns is None else exchange.ended_ns
+        values = values or Values()
+        takes = self._correlator.takes(values, exchange, endpoint, ended)
+        if takes:
+            self._live.remember(slot, values)
         return takes
 
     def _keep(self, exchange: Exchange) -> bool:
@@ -335,11 +337,11 @@ class Planner:
             pair = self._endpoint(item) in left and not item.exchange.request.is_write
             left.discard(self._endpoint(item) if pair else -1)
             sends += [(item, pair)] * (2 if pair else 1)
-        session = self._new_session(self._next, 0, items[0])
-        after = -1
+        session, after = self._next, -1
+        self._live.forget(session, PROBE)
         for place, (item, pair) in enumerate(sends):
             probe = _Probe(after, place == len(sends) - 1, pair)
-            made = self._arrival(self._next * PROBE_GAP_NS, session, item, probe)
+            made = self._arrival(self._next * PROBE_GAP_NS, session, 0, item, probe)
             if made is not None:
                 after = made.number
                 yield made, item.exchange

@@ -15,7 +15,7 @@ def render_replay(out: Out, replay: ReplayView) -> None:
     """Facts, then endpoints with failures first, then differences."""
     out.title("Replay", "")
     out.below(replay.summary, "")
-    facts = out.grid((0, "left", False), (-1, "left", True))
+    facts = out.grid((36, "left", False), (0, "left", True))
     for fact in replay.facts:
         facts.add_row(out.of(fact.label, "dim"), out.of(fact.value))
     out.console.print(Padding(facts, (0, 0, 0, 2)))

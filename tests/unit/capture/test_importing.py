@@ -210,8 +210,10 @@ def test_wildly_disordered_input_is_sorted(tmp_path: Path, monkeypatch: pytest.M
 def test_a_full_disk_is_said_and_what_came_in_is_readable(tmp_path: Path) -> None:
     noise = random.Random(4)
     data = har(*(entry(number, answer=noise.randbytes(5_000).hex()) for number in range(1_500)))
+    after = io.BytesIO(har(entry(1)))
     with room_for(3_000_000), pytest.raises(ArchiveError) as caught:
-        run(tmp_path / "a.tba", io.BytesIO(data), redactor=Passes())
+        run(tmp_path / "a.tba", io.BytesIO(data), after, redactor=Passes())
+    assert after.tell() == 0
     assert caught.value.code == "TB923"
     found = targets(tmp_path / "a.tba")
     assert found == [f"/orders/{number}" for number in range(len(found))]

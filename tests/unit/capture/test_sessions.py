@@ -133,7 +133,8 @@ def test_a_fresh_cookie_at_the_login_stays_in_the_session() -> None:
     login = sessions.place(asked(("cookie", "sid=anonymous"), answer=said(None, ("Set-Cookie", "sid=ann"))))
     after = sessions.place(asked(("cookie", "sid=ann"), answer=said({"token": "api"})))
     api = sessions.place(asked(("authorization", "Bearer api")))
-    assert len({one.session for one in (first, login, after, api)}) == 1
+    again = sessions.place(asked(session="connection-1", answer=said({"token": "api"})))
+    assert len({one.session for one in (first, login, after, api, again)}) == 1
     assert Lack.SESSION not in first.lacks  # the cookie says whose it is, whatever the address
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.unit.replay.shop import SECOND, START, exchange
 from tracer_bullet.model.exchange import Lack
 from tracer_bullet.replay.timing.curve import Curve, CurveBuilder
-from tracer_bullet.replay.timing.order import Order, ended_of
+from tracer_bullet.replay.timing.order import Orders, ended_of
 from tracer_bullet.replay.timing.schedule import amplified, clone_offsets, loop_period_ns, speed_to_peak
 
 
@@ -93,34 +93,37 @@ def test_a_round_ends_with_the_mean_gap() -> None:
 
 class TestOrder:
     @staticmethod
-    def waits(order: Order, rows: list[tuple[int, int | None]], *, held: bool = False) -> list[int]:
+    def waits(order: Orders, rows: list[tuple[int, int | None]], *, held: bool = False) -> list[int]:
         found = []
+        order.reset(3)
+        order.planned(3, 99, 0, 1, held=True)
+        order.reset(3)
         for number, (start, end) in enumerate(rows):
-            found.append(order.after(start))
-            order.planned(number, start, end, held=held)
+            found.append(order.after(3, start))
+            order.planned(3, number, start, end, held=held)
         return found
 
     def test_causal_waits_for_the_request_that_had_ended_latest(self) -> None:
         rows: list[tuple[int, int | None]] = [(0, 100), (10, 30), (40, 50), (60, 500), (120, 130), (600, 601)]
         # While 0 is open, 1 waits for none, 2 for 1, 3 for 2; 4 began after 0 had ended, 5 after all, and 3 ended last.
-        assert self.waits(Order("causal"), rows) == [-1, -1, 1, 2, 0, 3]
+        assert self.waits(Orders("causal"), rows) == [-1, -1, 1, 2, 0, 3]
 
     def test_where_ends_are_unknown_each_waits_for_the_one_before(self) -> None:
-        assert self.waits(Order("causal"), [(0, None), (1, None), (1, None), (2, None)]) == [-1, 0, 1, 2]
-        assert self.waits(Order("sent"), [(0, None), (1, None), (1, None)]) == [-1, 0, 1]
+        assert self.waits(Orders("causal"), [(0, None), (1, None), (1, None), (2, None)]) == [-1, 0, 1, 2]
+        assert self.waits(Orders("sent"), [(0, None), (1, None), (1, None)]) == [-1, 0, 1]
 
     def test_sent_waits_only_behind_what_may_be_held(self) -> None:
-        assert self.waits(Order("sent"), [(0, 1), (2, 3), (4, 5)]) == [-1, -1, -1]
-        assert self.waits(Order("sent"), [(0, 1), (2, 3), (4, 5)], held=True) == [-1, 0, 1]
+        assert self.waits(Orders("sent"), [(0, 1), (2, 3), (4, 5)]) == [-1, -1, -1]
+        assert self.waits(Orders("sent"), [(0, 1), (2, 3), (4, 5)], held=True) == [-1, 0, 1]
 
     def test_none_waits_for_none(self) -> None:
-        assert self.waits(Order("none"), [(0, None), (5, 6), (7, 8)]) == [-1, -1, -1]
+        assert self.waits(Orders("none"), [(0, None), (5, 6), (7, 8)]) == [-1, -1, -1]
 
     @given(st.lists(st.tuples(st.integers(0, 1000), st.integers(0, 300)), max_size=40))
     def test_causal_is_what_it_says(self, rows: list[tuple[int, int]]) -> None:
         rows.sort()
         spans: list[tuple[int, int | None]] = [(start, start + took) for start, took in rows]
-        for number, wait in enumerate(self.waits(Order("causal"), spans)):
+        for number, wait in enumerate(self.waits(Orders("causal"), spans)):
             ended = [
                 (end, n) for n, (_, end) in enumerate(spans[:number]) if end is not None and end <= spans[number][0]
             ]

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import yaml
 
-from tracer_bullet.capture.envoy_pieces import access_log, tap_filter, tap_output
+from tracer_bullet.capture.config.envoy_pieces import access_log, tap_filter, tap_output
 from tracer_bullet.errors import UsageError
 
 MIRROR_HEADER: Final = "x-mirrored"

@@ -20,7 +20,7 @@ import orjson
 from tracer_bullet.capture.formats.base import Format, ReadOptions
 from tracer_bullet.capture.formats.logs.envoy import EnvoyJson
 from tracer_bullet.capture.formats.tap.reader import TapJson
-from tracer_bullet.capture.proxy.bootstrap import ALONE_FIELDS
+from tracer_bullet.capture.proxy.envoy.bootstrap import ALONE_FIELDS
 from tracer_bullet.capture.proxy.events import ProxyCounts
 from tracer_bullet.capture.proxy.pairing import Pairing, Tapped, read_line
 from tracer_bullet.errors import TracerBulletError, UnreachableError

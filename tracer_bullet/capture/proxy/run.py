@@ -11,10 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from tracer_bullet.capture.envoy_pieces import tap_output
-from tracer_bullet.capture.proxy.bootstrap import CONFIG_ID, STAT_PREFIX, bootstrap
-from tracer_bullet.capture.proxy.documents import Documents
-from tracer_bullet.capture.proxy.envoy import Envoy, find_envoy
+from tracer_bullet.capture.config.envoy_pieces import tap_output
+from tracer_bullet.capture.proxy.envoy.bootstrap import CONFIG_ID, STAT_PREFIX, bootstrap
+from tracer_bullet.capture.proxy.envoy.documents import Documents
+from tracer_bullet.capture.proxy.envoy.process import Envoy, find_envoy
 from tracer_bullet.capture.proxy.events import ProxyCounts, ProxyEnded, ProxyEvent, ProxyReady, ProxyTapLost
 from tracer_bullet.capture.proxy.recording import Kind, Recording, Take, Told
 from tracer_bullet.capture.proxy.spec import ProxySpec

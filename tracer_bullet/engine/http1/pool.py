@@ -148,17 +148,23 @@ class Http1Client:
     def _dial(self, shot: Shot | None) -> None:
         task = asyncio.get_running_loop().create_task(self._open(shot))
         self._dials[task] = shot
-        task.add_done_callback(lambda task: self._dials.pop(task, None) and None)
+        task.add_done_callback(self._dial_ended)
+
+    def _dial_ended(self, task: asyncio.Task[None]) -> None:
+        self._dials.pop(task, None)  # one that was cancelled before it began
 
     async def _open(self, shot: Shot | None) -> None:
-        began = now_ns()
+        began, failed = now_ns(), 0
         try:
             async with asyncio.timeout(self.settings.connect_s):
                 connection = await self._connect()
-        except (OSError, TimeoutError) as error:
-            self._not_opened(shot, why(error), began)
+        except (OSError, ValueError) as error:  # ValueError: a name that is none
+            failed = why(error)
+        finally:
+            self._dials.pop(asyncio.current_task(), None)  # type: ignore[arg-type]
+        if failed:
+            self._not_opened(shot, failed, began)
             return
-        self._dials.pop(asyncio.current_task(), None)  # type: ignore[arg-type]
         if self._dropped or connection.transport.is_closing():
             connection.transport.abort()
             if shot is not None and not self._dropped:
@@ -201,8 +207,8 @@ class Http1Client:
             return
         while self._queue and self._queue[0].ready_ns <= began:
             self._fail(self._queue.popleft(), error)
-        if self._queue:
-            asyncio.get_running_loop().call_soon(self._grow, 0)
+        if self._queue and not self._dropped:
+            self._grow(0)
 
     def _fail(self, shot: Shot, error: int) -> None:
         self._again.discard(shot.number)

@@ -71,13 +71,18 @@ class Http2Client:
             self._fail(self._queue.popleft(), codes.TOTAL_TIMEOUT)
         self.room()
 
-    def drop(self) -> list[Shot]:
+    def halt(self) -> list[Shot]:
         """As in Client."""
         self._dropped = True
         shots = list(self._queue)
         self._queue.clear()
         for task in self._dials:
             task.cancel()
+        return shots
+
+    def drop(self) -> list[Shot]:
+        """As in Client."""
+        shots = self.halt()
         for connection in list(self._all):
             shots += connection.take_back()
         return shots

@@ -38,7 +38,7 @@ def _replace(data: bytes, slots: list[Slot], values: Mapping[str, bytes], *, in_
     parts: list[bytes] = []
     at = 0
     line_end = data.find(b"\r\n") if in_head else 0
-    for slot in sorted(slots, key=lambda s: s.start):
+    for slot in sorted(slots, key=lambda s: (s.start, s.length)):
         value = encode(values[slot.variable], slot.encoding)
         if in_head and (_BREAKS.search(value) or (slot.start < line_end and b" " in value)):
             raise SlotError(f"the value of {slot.variable} would break the request's head")

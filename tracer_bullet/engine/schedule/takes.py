@@ -65,16 +65,16 @@ def decoded(answer: Answer) -> bytes | None:
             continue
         if value not in ("gzip", "x-gzip", "deflate"):
             return None
-        unpacked = _inflate(body)
+        unpacked = _inflate(body, (47, -15) if value == "deflate" else (31,))
         if unpacked is None:
             return None
         body = unpacked
     return body
 
 
-def _inflate(body: bytes) -> bytes | None:
-    # 47: gzip or zlib by their first bytes; -15: the bare deflate that some send instead.
-    for bits in (47, -15):
+def _inflate(body: bytes, formats: tuple[int, ...]) -> bytes | None:
+    # zlib's window bits: 31 gzip, 47 gzip or zlib by the first bytes, -15 the bare deflate that some send instead.
+    for bits in formats:
         unpacker = zlib.decompressobj(bits)
         try:
             out = unpacker.decompress(body, _DECODED_LIMIT)

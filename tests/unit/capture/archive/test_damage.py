@@ -216,6 +216,19 @@ def test_a_bomb_is_not_decompressed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [problem.lost for problem in archive.problems] == [1_000, 1_000]
 
 
+def test_a_header_that_does_not_describe_its_lines_is_not_believed(tmp_path: Path) -> None:
+    line = b'{"started_ns":5,"id":"a","session":"","source":"t","request":{}}\n'
+    data = b""
+    for lines, count, low, high in [(1, 1, 5, 5), (1, 2, 5, 5), (1, 1, 4, 5), (1, 1, 5, 6), (0, 0, 0, 0), (0, 1, 5, 5)]:
+        raw = line * lines
+        data += frames.pack(
+            frames.DATA, frames.compress(raw, 3), raw_bytes=len(raw), count=count, min_ns=low, max_ns=high
+        )
+    archive = opened(tmp_path / "a.tba", frames.pack(frames.HEAD, frames.compress(b"{}", 3), raw_bytes=2) + data + data)
+    assert len(list(archive.lines())) == 2
+    assert len(archive.problems) == 10
+
+
 def test_random_damage_of_a_large_file_never_yields_what_was_not_written(whole: bytes, place: Path) -> None:
     chance = random.Random(5)
     for _ in range(200):

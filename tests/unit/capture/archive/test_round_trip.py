@@ -97,6 +97,8 @@ def test_a_window_of_time_opens_only_its_frames(tmp_path: Path) -> None:
     with path.open("r+b") as file:  # damage the first frames: they must not even be looked at
         file.seek(700)
         file.write(b"\0" * 400)
+        file.seek(-10_000, 2)  # and of the last ones
+        file.write(b"\0" * 400)
     archive = open_archive(path)
     since, until = exchanges[40].started_ns, exchanges[60].started_ns
     assert list(archive.exchanges(since_ns=since, until_ns=until)) == exchanges[40:60]
@@ -153,3 +155,11 @@ def test_a_folder_without_a_readable_archive_is_said(tmp_path: Path) -> None:
     (tmp_path / "begun.tba").touch()
     with pytest.raises(ArchiveError, match="none of the 1"):
         open_archive(tmp_path)
+
+
+def test_a_folder_with_an_archive_of_a_newer_version_is_not_read_in_part(tmp_path: Path) -> None:
+    data = write(tmp_path / "a.tba", [small(1)]).read_bytes()
+    (tmp_path / "b.tba").write_bytes(data[:11] + b"\2" + data[12:])
+    with pytest.raises(ArchiveError) as caught:
+        open_archive(tmp_path)
+    assert caught.value.code == "TB921"

@@ -20,6 +20,7 @@ from tracer_bullet.model.exchange import Exchange, Lack
 from tracer_bullet.model.losses import Losses
 
 BODY = bytes(range(256)) * 4
+FILTERS = "type.googleapis.com/envoy.extensions.filters"
 
 
 @pytest.fixture(autouse=True)
@@ -35,13 +36,13 @@ def _around(snippet: str, *ports: int) -> str:
     found: dict[str, Any] = yaml.safe_load(snippet)
     route: dict[str, Any] = {"cluster": "c0"}
     manager: dict[str, Any] = {
-        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "@type": f"{FILTERS}.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "in",
         "http_filters": [
             *found.pop("http_filters", []),
             {
                 "name": "router",
-                "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
+                "typed_config": {"@type": f"{FILTERS}.http.router.v3.Router"},
             },
         ],
     }

@@ -166,12 +166,11 @@ HAR_ODD: dict[str, Any] = {
     }
 }  # fmt: skip
 
-OTLP = export(
-    S(1, attributes={"http.request.method": "GET", "url.path": "/items", "client.address": "203.0.113.7"}),
-    S(2, parent=1, kind=CLIENT),
-    S(3, parent=2, attributes={"http.method": "GET", "http.target": "/inner"}),
-    S(4, parent=9, attributes={"rpc.system": "grpc", "rpc.service": "shop.Cart", "rpc.method": "Add"}),
-)
+OTLP = [
+    export(S(1, attributes={"http.request.method": "GET", "url.path": "/items", "client.address": "203.0.113.7"})),
+    export(S(2, parent=1, kind=CLIENT), S(3, parent=2, attributes={"http.method": "GET", "http.target": "/inner"})),
+    export(S(4, parent=9, attributes={"rpc.system": "grpc", "rpc.service": "shop.Cart", "rpc.method": "Add"})),
+]
 JSON_LOG = {"msec": "1795290303.876", "request": "GET /items?x=1 HTTP/1.1", "status": 200, "http_host": "shop.example"}
 # nginx and Apache write lines that look alike: only the user can tell them apart.
 SEEN_AS = {"nginx": "access-log", "apache": "access-log"}
@@ -194,8 +193,8 @@ SAMPLES: dict[str, list[bytes]] = {
     "speedscale": [lines(*SPEEDSCALE)],
     "k6": [K6],
     "locust": [LOCUST],
-    "otlp-json": [json.dumps(as_json(OTLP)).encode()],
-    "otlp-protobuf": [OTLP.SerializeToString(), framed(OTLP)],
+    "otlp-json": [lines(*map(as_json, OTLP))],
+    "otlp-protobuf": [b"".join(one.SerializeToString() for one in OTLP), framed(*OTLP)],
     "envoy": golden("logs/envoy/default.log", "logs/envoy/istio.log"),
     "envoy-json": golden("logs/envoy/istio-json.log"),
     "alb": golden("logs/aws/alb.log", "logs/aws/alb-2017.log"),

@@ -6,6 +6,7 @@ import gzip
 import io
 import itertools
 import random
+import re
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
@@ -144,6 +145,37 @@ def test_damage_never_raises(key: str, data: st.DataObject) -> None:
                 content[at:at] = content[at : at + data.draw(st.integers(1, 2_000))]
     FORMATS[key].recognises(bytes(content[:HEAD_BYTES]))
     for one in read(key, bytes(content)):
+        check(one)
+
+
+_VALUE = re.compile(rb'"[^"\n]{0,80}"|(?<=[:\[, ])-?\d[\d.]*|true|false|null')
+_OTHER = [
+    b"null",
+    b"1",
+    b"-1",
+    b"1e400",
+    b"9" * 25,
+    b"true",
+    b'""',
+    b"[]",
+    b"{}",
+    b"[[]]",
+    b'{"a": 1}',
+    b'"\\ud800"',
+    b'"\\n"',
+]
+
+
+@pytest.mark.parametrize("key", [key for key, found in SAMPLES.items() if found[0].lstrip()[:1] == b"{"])
+@given(data=st.data())
+@settings(max_examples=80)
+def test_values_of_other_types_never_raise(key: str, data: st.DataObject) -> None:
+    sample = data.draw(st.sampled_from(SAMPLES[key]))
+    places = [found.span() for found in _VALUE.finditer(sample)]
+    chosen = data.draw(st.lists(st.sampled_from(places), min_size=1, max_size=6, unique=True))
+    for begin, end in sorted(chosen, reverse=True):
+        sample = sample[:begin] + data.draw(st.sampled_from(_OTHER)) + sample[end:]
+    for one in read(key, sample):
         check(one)
 
 

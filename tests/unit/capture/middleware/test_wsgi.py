@@ -16,7 +16,7 @@ from tracer_bullet.capture.take import Capture
 from tracer_bullet.capture.wsgi import CaptureMiddleware
 from tracer_bullet.model.exchange import Lack
 
-SERVERS = {"wsgiref": lambda app: wsgi_server(app), "a2wsgi": lambda app: asgi_server(WSGIMiddleware(app))}
+SERVERS: dict[str, Any] = {"wsgiref": wsgi_server, "a2wsgi": lambda app: asgi_server(WSGIMiddleware(app))}
 
 
 @pytest.fixture(params=sorted(SERVERS))

@@ -152,14 +152,17 @@ def test_killed_it_leaves_a_readable_archive_and_no_process(tmp_path: Path) -> N
 
 
 def test_when_our_process_dies_the_traffic_goes_on(tmp_path: Path) -> None:
-    with Recorder() as target, _recording(tmp_path, f"reverse:http://{target.address}") as running:
-        with httpx.Client(base_url=running.url) as client:
-            children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children")
-            if not children.exists():
-                pytest.skip("children in /proc: not on this machine")
-            os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
-            for _ in range(5):
-                assert client.get("/after").text == "hello"
+    with (
+        Recorder() as target,
+        _recording(tmp_path, f"reverse:http://{target.address}") as running,
+        httpx.Client(base_url=running.url) as client,
+    ):
+        children = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children")
+        if not children.exists():
+            pytest.skip("children in /proc: not on this machine")
+        os.kill(int(children.read_text().split()[0]), signal.SIGKILL)
+        for _ in range(5):
+            assert client.get("/after").text == "hello"
     assert "5 dropped, and tracer-bullet ended with status -9" in _summary(running)
 
 

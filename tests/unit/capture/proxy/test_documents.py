@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracer_bullet.capture.proxy.documents import Dechunker, Documents, Malformed
+from tracer_bullet.capture.proxy.envoy.documents import Dechunker, Documents, Malformed
 
 VALUES = st.recursive(
     st.none() | st.integers() | st.text(max_size=8),

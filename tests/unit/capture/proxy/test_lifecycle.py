@@ -14,7 +14,8 @@ import pytest
 
 from tests.unit.capture.proxy.running import proxying
 from tests.unit.capture.proxy.target import serving
-from tracer_bullet.capture.proxy import ProxyCounts, ProxySpec, envoy, parse_listen, parse_target
+from tracer_bullet.capture.proxy import ProxyCounts, ProxySpec, parse_listen, parse_target
+from tracer_bullet.capture.proxy.envoy import process
 from tracer_bullet.errors import UnreachableError, UsageError
 from tracer_bullet.model.exchange import Exchange
 
@@ -62,10 +63,10 @@ def test_two_proxies_do_not_share_a_port() -> None:
 
 
 def test_without_envoy_it_says_where_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(envoy.importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.setattr(process.importlib.util, "find_spec", lambda _name: None)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UsageError, match="not installed") as caught:
-        envoy.find_envoy()
+        process.find_envoy()
     assert caught.value.code == "TB941"
     assert "tracer-bullet[envoy]" in caught.value.cure
 

@@ -53,14 +53,16 @@ def test_the_target_gets_what_the_client_sent_and_no_more() -> None:
             async with httpx.AsyncClient(base_url=running.url) as client:
                 sent = {"X-Forwarded-For": "203.0.113.9", "X-Request-Id": "theirs"}
                 await client.get("/plain//double/%2e%2E/up?q=%2F", headers=sent)
+                await client.get("/bare")
             await running.end()
-            (got,) = target.got
+            got, bare = target.got
         assert got.line == "GET /plain//double/%2e%2E/up?q=%2F HTTP/1.1"
         named = dict(got.headers)
         assert named["Host"] == f"127.0.0.1:{running.ready.port}"
         assert {name: named.get(name) for name in sent} == sent  # the names in their case, too
         ours = {"Host", "Accept", "Accept-Encoding", "Connection", "User-Agent"}
         assert {n for n in named if n not in ours and n not in sent} == {"x-forwarded-proto"}
+        assert {n for n, _ in bare.headers} - ours == {"x-forwarded-proto"}
         assert running.kept[0].request.values("x-forwarded-proto") == []
 
     asyncio.run(check())

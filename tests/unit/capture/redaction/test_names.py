@@ -10,7 +10,8 @@ SECRET = (
     "token access_token accessToken ACCESS_TOKEN refresh-token idToken password passwd newPassword user[password] "
     "login.password X-Api-Key apikey api_key client_secret clientSecret secret JSESSIONID PHPSESSID session_id "
     "sessionId X-Auth-Token X-CSRF-Token csrfmiddlewaretoken X-Vault-Token x-amz-security-token "
-    "Authorization proxyAuthorization privateKey private_key secretAccessKey otp SAMLResponse code_verifier user%5Bpassword%5D credentials passwort"
+    "Authorization proxyAuthorization privateKey private_key secretAccessKey "
+    "otp SAMLResponse code_verifier user%5Bpassword%5D credentials passwort"
 )
 NUMBER = "card cardNumber card_number creditCard pan cvv CVC cvv2 ssn iban IBAN pin account_number"
 NOTHING = (

@@ -160,6 +160,11 @@ def test_the_page_starts_stops_and_starts_again(tmp_path: Path) -> None:
             await asyncio.to_thread(master.page, "/stop", now=1)
             await until_state(master, "stopped")
 
+            third = asyncio.create_task(replay(one, []))
+            assert (await asyncio.to_thread(master.page, "/swarm", user_count=1, spawn_rate=1))["success"]
+            async with asyncio.timeout(20):
+                assert (await third).index == 0
+
             master.kill()
             async with asyncio.timeout(10):
                 assert await one.wait_for_start() is None

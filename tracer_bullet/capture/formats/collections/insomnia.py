@@ -39,7 +39,7 @@ class Insomnia:
                 _flatten(as_dict(one.get("data")), variables)
         order = 0
         for one in resources:
-            if one.get("_type") in _OTHERS:
+            if as_text(one.get("_type")) in _OTHERS:
                 losses.lose(OTHER, one.get("name", ""))
             elif one.get("_type") == "request":
                 found = _request(one, variables, losses)

@@ -94,6 +94,8 @@ def _request(asked: dict[str, Any], lacks: set[Lack], losses: Losses, options: R
     place = _connect_place(asked, options) if method == "CONNECT" else parts.place(asked.get("url"), losses)
     if place is None:
         return None
+    if not place.authority:
+        lacks.add(Lack.AUTHORITY)
     if not headers and not pseudo:
         lacks.add(Lack.REQUEST_HEADERS)
     elif not parts.first(headers, "cookie") and (cookies := _cookies(asked)):

@@ -164,7 +164,7 @@ def _request(asked: dict[str, Any], lacks: set[Lack], losses: Losses) -> Request
 def _authority(asked: dict[str, Any], scheme: str, headers: Headers, pseudo: dict[str, str]) -> str:
     """What the client said (Host, or `:authority`), else where mitmproxy connected to."""
     host, port = _text(asked.get("host") or b""), asked.get("port")
-    connected = host if port in (None, _DEFAULT_PORTS[scheme]) or not host else f"{host}:{port}"
+    connected = f"{host}:{port}" if host and isinstance(port, int) and port != _DEFAULT_PORTS[scheme] else host
     candidates = [_text(asked.get("authority") or b""), pseudo.get(":authority", ""), parts.first(headers, "host")]
     return next((c for c in [*candidates, connected] if parts.is_authority(c)), "")
 

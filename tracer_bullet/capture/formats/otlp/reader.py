@@ -13,7 +13,7 @@ from typing import BinaryIO, Final
 from tracer_bullet.capture.formats.base import ReadOptions
 from tracer_bullet.capture.formats.otlp.entries import Entries
 from tracer_bullet.capture.formats.otlp.exchange import exchange_of
-from tracer_bullet.capture.formats.otlp.framing import is_framed, resource_spans
+from tracer_bullet.capture.formats.otlp.framing import has_span_ids, is_framed, resource_spans
 from tracer_bullet.capture.formats.otlp.spans import Span, from_json, from_protobuf
 from tracer_bullet.capture.formats.shared.json_cut import elements
 from tracer_bullet.model.exchange import Exchange
@@ -21,10 +21,6 @@ from tracer_bullet.model.losses import Losses
 
 _FRESH: Final = re.compile(rb'\{"(?:resource|scopeSpans|instrumentationLibrarySpans)"\s*:')
 _JSON_HEAD: Final = re.compile(rb'\s*(?:\[\s*)?\{\s*"resource(?:Spans|Metrics|Logs)"\s*:\s*\[')
-# A trace id of 16 bytes beside a span id of 8, the first two fields of a span. The Collector writes fields backwards.
-_IDS: Final = re.compile(
-    rb"\x0a\x10[\x00-\xff]{16}\x12\x08[\x00-\xff]{8}|\x12\x08[\x00-\xff]{8}\x0a\x10[\x00-\xff]{16}", re.DOTALL
-)
 
 
 class OtlpJson:
@@ -49,7 +45,7 @@ class OtlpProtobuf:
 
     def recognises(self, head: bytes) -> bool:
         """See Format."""
-        return (head[:1] == b"\n" or is_framed(head)) and _IDS.search(head) is not None
+        return (head[:1] == b"\n" or is_framed(head)) and has_span_ids(head)
 
     def read(self, stream: BinaryIO, losses: Losses, options: ReadOptions) -> Iterator[Exchange]:
         """See Format."""

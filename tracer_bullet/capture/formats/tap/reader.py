@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO, Final
 
 from tracer_bullet.capture.formats.base import ReadOptions
+from tracer_bullet.capture.formats.otlp.framing import has_span_ids
 from tracer_bullet.capture.formats.shared.json_cut import documents
 from tracer_bullet.capture.formats.shared.streams import CHUNK, RECORD_BYTES, chunks
 from tracer_bullet.capture.formats.tap import wire
@@ -46,7 +47,7 @@ class TapProto:
 
     def recognises(self, head: bytes) -> bool:
         """Whether a TraceWrapper of HTTP seems to begin here, with or without its length."""
-        return _is_framed(head) or wire.seems_wrapper(head, 0)
+        return (_is_framed(head) or wire.seems_wrapper(head, 0)) and not has_span_ids(head)
 
     def read(self, stream: BinaryIO, losses: Losses, options: ReadOptions) -> Iterator[Exchange]:
         """One exchange a trace."""

@@ -25,6 +25,7 @@ _SCHEMA: Final[dict[str, dict[int, tuple[str, str]]]] = {
     "address": {1: ("socket_address", "socket")},
     "socket": {2: ("address", "text"), 3: ("port_value", "number")},
 }  # fmt: skip
+_FIRST_KEYS: Final = frozenset({b":authority", b":path", b":method", b":scheme", b":status", b":protocol"})
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -126,4 +127,5 @@ def _seems_header(head: bytes, at: int) -> bool:
         return False
     size, at = varint(head, at + 1)
     key = head[at : at + size]
-    return 0 < size < 256 and len(key) == size and key.isascii() and key.decode("ascii").isprintable()
+    # Envoy has the pseudo headers first. Without them it would be like OTLP's resource attributes.
+    return 0 < size < 256 and len(key) == size and key in _FIRST_KEYS

@@ -20,6 +20,10 @@ NGINX = {
         '"status": $status, "user_agent": "$http_user_agent", "host": "$http_host", "remote_addr": "$remote_addr", '
         '"sid": "$cookie_sid", "length": "$content_length", "upstream": "$upstream_response_time"}';""",
     "none": "log_format none escape=none '$msec\\t$request_time\\t$request\\t$status\\t$http_user_agent';",
+    # As docs/access-logs.md has it.
+    "replay": r"""log_format replay escape=json '{"msec":"$msec","request_time":"$request_time","request":"$request","status":"$status",'
+  '"scheme":"$scheme","http_host":"$http_host","remote_addr":"$remote_addr","http_user_agent":"$http_user_agent",'
+  '"http_x_forwarded_for":"$http_x_forwarded_for","content_length":"$content_length"}';""",  # noqa: E501
 }  # fmt: skip
 APACHE = {
     "custom": r"""LogFormat "%{%d/%b/%Y:%H:%M:%S}t.%{usec_frac}t %{%z}t %D %a \"%m %U%q %H\" %>s %{Host}i """

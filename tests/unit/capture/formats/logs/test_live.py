@@ -57,6 +57,12 @@ def test_nginx(tmp_path: Path, service: Upstream) -> None:
         has_headers(found, *headers)
         _is_on_time(found[8], sent, service)
         assert sum(losses.lost.values()) == 3
+    found, losses = read(FORMATS["json-log"], tmp_path / "replay.log")
+    is_the_traffic(found)
+    has_headers(found, "user-agent", "x-forwarded-for", "host")
+    _is_on_time(found[8], sent, service)
+    assert found[2].unreplayable == ""
+    assert sum(losses.lost.values()) == 3
     found, _ = read(logs, tmp_path / "decoded.log", log_format=configs.NGINX["decoded"])
     is_the_traffic(found, decoded=True)
     found, _ = read(logs, tmp_path / "combined.log")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import re
+from pathlib import Path
 
 import pytest
 
+from tests.unit.capture.formats.logs import configs
 from tests.unit.capture.formats.logs.reading import one, read
 from tracer_bullet.capture.formats.base import ReadOptions
 from tracer_bullet.capture.formats.detect import recognise
@@ -128,3 +131,27 @@ def test_a_header_that_may_be_another_one_is_not_kept() -> None:
     log_format = "%START_TIME% %REQ(:METHOD)% %REQ(:PATH)% %REQ(X-A?X-B)% %REQ(X-C):3% %REQ(X-D)%"
     found = one(FORMATS["envoy"], "2026-11-21T19:45:03.183Z GET /a 1 2 3", log_format=log_format)
     assert found.request.headers == (("x-d", "3"),)
+
+
+@pytest.mark.parametrize(
+    ("escape", "logged", "target"),
+    [
+        ("default", "/orders-", "/orders"),
+        ("default", "/a-?b=-", "/a-?b=-"),
+        ("json", "/a-", "/a-"),
+        ("none", "/a-", "/a-"),
+    ],
+)
+def test_the_dash_that_nginx_writes_for_a_missing_query(escape: str, logged: str, target: str) -> None:
+    log_format = f"escape={escape} $msec $request_method $uri$is_args$args"
+    assert one(FORMATS["nginx"], f"1795290303.5 GET {logged}", log_format=log_format).request.target == target
+
+
+def test_the_formats_of_the_documentation() -> None:
+    page = (Path(__file__).parents[5] / "docs" / "access-logs.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^ +--log-format (?:'(.*)'|\"(.*)\")$", page, re.MULTILINE)
+    assert len(shown) == 4
+    for single, double in shown:
+        log_format = single or re.sub(r'\\([$"])', r"\1", double)
+        assert format_for(log_format).read(io.BytesIO(), Losses(), ReadOptions(log_format=log_format)) is not None
+    assert configs.NGINX["replay"] in page.replace("\n    ", "\n")

@@ -17,8 +17,8 @@ from collections import deque
 from pathlib import Path
 from typing import Any, Final, Self
 
-from tracer_bullet.capture.proxy import tied
-from tracer_bullet.capture.proxy.admin import Admin
+from tracer_bullet.capture.proxy.envoy import tied
+from tracer_bullet.capture.proxy.envoy.admin import Admin
 from tracer_bullet.errors import UnreachableError, UsageError
 
 _START_S: Final = 30.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tracer_bullet.capture.envoy_pieces import LOG_FIELDS, access_log, tap_filter
+from tracer_bullet.capture.config.envoy_pieces import LOG_FIELDS, access_log, tap_filter
 from tracer_bullet.capture.proxy.spec import ProxySpec
 
 # What pairing.read_line reads: without any header's value but the path.

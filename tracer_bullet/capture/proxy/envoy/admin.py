@@ -12,7 +12,7 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
-from tracer_bullet.capture.proxy.documents import Dechunker, Malformed
+from tracer_bullet.capture.proxy.envoy.documents import Dechunker, Malformed
 from tracer_bullet.errors import UnreachableError
 
 _READ_BYTES: Final = 1_048_576

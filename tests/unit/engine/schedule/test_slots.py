@@ -1,0 +1,97 @@
+"""Filling slots: what is around them stays byte by byte, and the head stays a head."""
+
+from __future__ import annotations
+
+import base64
+import json
+import random
+from urllib.parse import unquote_to_bytes
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracer_bullet.engine.client import Shot
+from tracer_bullet.engine.schedule.carriers import Carriers
+from tracer_bullet.engine.schedule.slots import SlotError, encode, fill
+from tracer_bullet.engine.settings import EngineSettings
+from tracer_bullet.model.arrival import Slot
+
+TOKEN = st.binary(min_size=1, max_size=20).map(lambda raw: raw.hex().encode())
+TEXT = st.text(st.characters(codec="utf-8"), max_size=20).map(str.encode)
+DECODE = {
+    "raw": lambda raw: raw,
+    "percent": unquote_to_bytes,
+    "json": lambda raw: json.loads(b'"' + raw + b'"').encode(),
+    "base64": base64.b64decode,
+}
+
+
+@given(TEXT, st.sampled_from(sorted(DECODE)))
+def test_a_value_comes_back_out_of_its_encoding(value: bytes, encoding: str) -> None:
+    assert DECODE[encoding](encode(value, encoding)) == value
+
+
+@st.composite
+def bodies(draw: st.DrawFn) -> tuple[bytes, list[Slot], dict[str, bytes], bytes]:
+    """A body, its slots, their values, and what must come of it."""
+    before, after, slots, values = b"", b"", [], {}
+    for n in range(draw(st.integers(0, 5))):
+        between, captured, value = draw(TEXT), draw(TOKEN), draw(TEXT)
+        encoding = draw(st.sampled_from(sorted(DECODE)))
+        slots.append(Slot("body", len(before + between), len(captured), f"v{n}", encoding))
+        values[f"v{n}"] = value
+        before, after = before + between + captured, after + between + encode(value, encoding)
+    tail = draw(TEXT)
+    return before + tail, draw(st.permutations(slots)), values, after + tail
+
+
+@given(bodies(), TOKEN, TOKEN, st.booleans(), st.sampled_from(["content-length", "Content-Length", "CONTENT-LENGTH"]))
+def test_only_slots_change_and_the_length_is_right(
+    made: tuple[bytes, list[Slot], dict[str, bytes], bytes], captured: bytes, value: bytes, in_target: bool, name: str
+) -> None:
+    body, slots, values, expected = made
+    head = (
+        f"POST /a/{captured.decode()}/b HTTP/1.1\r\nhost: h\r\nx-content-length: 7\r\n{name}: {len(body)}\r\n"
+        f"authorization: Bearer {captured.decode()}\r\n"
+    ).encode()
+    at = head.index(captured) if in_target else head.rindex(captured)
+    slots = [*slots, Slot("head", at, len(captured), "head")]
+    new_head, new_body = fill(head, body, slots, {**values, "head": value})
+    assert new_body == expected
+    wanted = head[:at] + value + head[at + len(captured) :]
+    assert new_head == wanted.replace(f"{name}: {len(body)}".encode(), f"{name}: {len(expected)}".encode())
+
+
+@pytest.mark.parametrize("value", [b"a\r\nx-evil: 1", b"a\nb", b"a\0b", b"a HTTP/1.1"])
+def test_a_value_cannot_break_the_head_apart(value: bytes) -> None:
+    head = b"GET /CAPTURED HTTP/1.1\r\nhost: h\r\n"
+    with pytest.raises(SlotError):
+        fill(head, b"", [Slot("head", 5, 8, "v")], {"v": value})
+    assert fill(head, b"", [Slot("head", 5, 8, "v", "percent")], {"v": value})[0].count(b"\r\n") == 2
+
+
+@pytest.mark.parametrize("slots", [[(0, 99)], [(0, 5), (3, 4)]])
+def test_slots_that_lie_outside_or_over_one_another_are_refused(slots: list[tuple[int, int]]) -> None:
+    with pytest.raises(SlotError):
+        fill(b"GET / HTTP/1.1\r\n", b"0123456789", [Slot("body", *s, "v") for s in slots], {"v": b""})
+
+
+@given(st.integers(), st.booleans(), st.lists(TOKEN.map(bytes.decode), max_size=3))
+def test_carriers_are_header_lines_with_ids_of_their_own(seed: int, flagged: bool, tokens: list[str]) -> None:
+    settings = EngineSettings(baggage="a=b" if flagged else "", flag_lines=tuple(f"x-{t}: {t}" for t in tokens))
+    carriers = Carriers(settings, random.Random(seed).randbytes)
+    seen = set()
+    for n in range(600):  # more than one draw
+        shot = Shot(n, 0, 0, 0, 0, b"", b"")
+        carriers.stamp(shot, carriers.new_trace())
+        lines = shot.carriers.decode().split("\r\n")
+        assert lines.pop() == ""
+        trace, span = shot.trace.decode(), shot.span.decode()
+        assert (len(bytes.fromhex(trace)), len(bytes.fromhex(span))) == (16, 8)
+        assert lines.pop(0) == f"traceparent: 00-{trace}-{span}-01"
+        if flagged:
+            assert lines.pop(0) == f"baggage: a=b,request_id={span}"
+        assert lines == [f"x-{t}: {t}" for t in tokens]
+        seen.add(shot.span)
+    assert len(seen) == 600

@@ -1,0 +1,1 @@
+"""Envoy, as the proxy runs it: its configuration, its process, its admin interface and what comes out of that."""
