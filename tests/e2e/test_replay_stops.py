@@ -1,4 +1,4 @@
-"""Claim: a replay that is stopped, whoever stops it, stops at once, tells what was not sent, and leaves nobody behind."""
+"""Claim: whoever stops a replay, it stops at once, tells what was not sent, and leaves nobody behind."""
 
 from __future__ import annotations
 

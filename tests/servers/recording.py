@@ -88,7 +88,13 @@ class Recording:
     connections: int = 0
     extra: dict[str, bytes] = field(default_factory=dict)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
-    rest: dict[int, bytes] = field(default_factory=dict)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def until(self, count: int, word: str) -> None:
+        """Wait until so many requests of the word have begun."""
+        while len(self.of(word)) < count:
+            self.news.clear()
+            await self.news.wait()
 
     def of(self, word: str) -> list[Seen]:
         return [seen for seen in self.seen if seen.word == word]
@@ -125,6 +131,7 @@ class Recording:
             head = await peer.reader.readuntil(b"\r\n\r\n")
             seen = Seen(number, nth, head, begun_ns=time.time_ns())
             self.seen.append(seen)
+            self.news.set()
             if seen.word in BEHAVIOURS:
                 if not await BEHAVIOURS[seen.word](peer, seen, self):
                     return
@@ -229,7 +236,8 @@ async def http10(peer: Peer, seen: Seen, _: Recording) -> bool:
 @behaviour
 async def chunked(peer: Peer, seen: Seen, _: Recording) -> bool:
     await take_body(peer, seen)
-    wire = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n5;a=b\r\nhello\r\n6\r\n world\r\n0\r\nx-sum: 11\r\n\r\n"
+    wire = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\n\r\n"
+    wire += b"5;a=b\r\nhello\r\n6\r\n world\r\n0\r\nx-sum: 11\r\n\r\n"
     for at in range(0, len(wire), 7):
         await peer.say(wire[at : at + 7])
         await asyncio.sleep(0)

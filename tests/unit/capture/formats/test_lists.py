@@ -71,6 +71,11 @@ def test_insomnia() -> None:
     assert losses.lost == {listed.UNRESOLVED: 1, insomnia.OTHER: 1}
 
 
+def test_resources_of_no_type_are_passed_over() -> None:
+    more = [{"_type": {}}, {"_type": []}, [], None, {"_type": "request"}, {"_type": "environment", "data": []}]
+    assert len(read(Insomnia(), {**INSOMNIA, "resources": [*more, *INSOMNIA["resources"]]})) == 2
+
+
 def test_curl() -> None:
     losses = Losses()
     login, items, form, none, upload, lines = read(Curl(), CURL, losses)

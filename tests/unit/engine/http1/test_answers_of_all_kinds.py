@@ -118,8 +118,7 @@ def test_a_full_pool_delays_requests_and_says_so() -> None:
     async def run() -> Outcome:
         async with recording.serving():
             shooting = asyncio.create_task(shoot(arrivals, recording.port, connections=2, spare=5))
-            while len(recording.seen) < 2:
-                await asyncio.sleep(0.01)
+            await recording.until(2, "gated")
             await asyncio.sleep(0.1)
             assert len(recording.seen) == 2
             recording.gate.set()

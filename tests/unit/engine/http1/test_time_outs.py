@@ -49,8 +49,7 @@ def test_a_slow_reader_gets_its_body_whole() -> None:
             shooting = asyncio.create_task(
                 shoot([arrival(0, "/slow-reader", "POST", big), arrival(1)], recording.port, answer_s=0.5)
             )
-            while len(recording.of("plain")) < 1:
-                await asyncio.sleep(0.01)
+            await recording.until(1, "plain")
             await asyncio.sleep(0.7)  # longer than answer_s, which counts from when the request is written
             recording.gate.set()
             return await shooting, recording

@@ -152,7 +152,7 @@ def compile_log(options: ReadOptions) -> LineLog:
     try:
         for text in texts:
             parts = parts_of(text)
-            patterns.append(Pattern(parts, unescape=escapes.backslashes, backslash=True))
+            patterns.append(Pattern(parts, unescape=escapes.backslashes, quotes="backslash"))
             if given and text.lstrip().startswith("{") and (reordered := json_template(parts)):
                 patterns.append(reordered)
     except AmbiguousError as error:

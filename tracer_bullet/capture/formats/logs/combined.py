@@ -46,7 +46,7 @@ class Combined:
         texts = (nginx.NAMED["main"], nginx.NAMED["combined"], nginx.NAMED["common"])
         every = [*map(nginx.parts_of, texts), apache.parts_of(apache.NAMED["vhost_combined"])]
         patterns = [
-            Pattern([_meaning(p, role) for p in parts], unescape=backslashes, backslash=True) for parts in every
+            Pattern([_meaning(p, role) for p in parts], unescape=backslashes, quotes="backslash") for parts in every
         ]
         return LineLog(patterns, source="access-log", no_answer=nginx.NO_ANSWER).read(stream, losses, options)
 

@@ -16,7 +16,7 @@ from tracer_bullet.capture.formats.logs.lines import clock, escapes
 from tracer_bullet.capture.formats.logs.lines import columns as c
 from tracer_bullet.capture.formats.logs.lines.columns import Column, Role
 from tracer_bullet.capture.formats.logs.lines.json_pattern import json_template
-from tracer_bullet.capture.formats.logs.lines.pattern import AmbiguousError, Part, Pattern
+from tracer_bullet.capture.formats.logs.lines.pattern import AmbiguousError, Part, Pattern, Quotes
 from tracer_bullet.capture.formats.logs.lines.template import LineLog, LinePattern, check
 from tracer_bullet.model.exchange import Exchange
 from tracer_bullet.model.losses import Losses
@@ -72,6 +72,7 @@ _JOINED: Final = "tb_uri_args"
 _DIRECTIVE: Final = re.compile(r"\s*log_format\s+([^\s;]+)\s+(.*?);?\s*", re.DOTALL)
 _PIECES: Final = re.compile(r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\s;'"]\S*))""", re.DOTALL)
 _ESCAPE: Final = re.compile(r"\s*escape=(\w+)\s+")
+_QUOTES: Final[dict[str, Quotes]] = {"default": "hex", "json": "backslash", "none": "raw"}
 _ESCAPES: Final = {"default": escapes.backslashes, "json": escapes.json_text, "none": escapes.plain}
 
 
@@ -151,7 +152,7 @@ def compile_log(options: ReadOptions) -> LineLog:
     try:
         for each in texts:
             parts = parts_of(each, dashes=kind == "default")
-            patterns.append(Pattern(parts, unescape=_ESCAPES[kind], backslash=kind == "json"))
+            patterns.append(Pattern(parts, unescape=_ESCAPES[kind], quotes=_QUOTES[kind]))
             if kind == "json" and (reordered := json_template(parts)):
                 patterns.append(reordered)
     except AmbiguousError as error:

@@ -155,3 +155,12 @@ def test_the_formats_of_the_documentation() -> None:
         log_format = single or re.sub(r'\\([$"])', r"\1", double)
         assert format_for(log_format).read(io.BytesIO(), Losses(), ReadOptions(log_format=log_format)) is not None
     assert configs.NGINX["replay"] in page.replace("\n    ", "\n")
+
+
+@pytest.mark.parametrize("key", ["nginx", "apache", "access-log"])
+def test_values_with_spaces_and_lines_with_more_fields(key: str) -> None:
+    spaced = LINE.replace("anna", "anna of the shop")
+    more = f'{LINE} "203.0.113.9" "one more" "and another"\n{LINE} 0.005 "x"\n'
+    found, losses = read(FORMATS[key], f"{spaced}\n{more}", log_time={"access-log": "end"}.get(key, ""))
+    assert [e.request.target for e in found] == ["/a"], "a field more is never taken for a part of another one"
+    assert sum(losses.lost.values()) == 2

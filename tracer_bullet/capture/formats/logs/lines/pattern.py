@@ -10,12 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final, cast
+from typing import Final, Literal, cast
 
 from tracer_bullet.capture.formats.logs.lines.columns import Column, Role
 from tracer_bullet.capture.formats.logs.lines.escapes import Unescape
 
 Part = str | Column
+
+# A backslash before it; as a number, so that none is there; or as it is.
+Quotes = Literal["backslash", "hex", "raw"]
 
 _QUOTED: Final = r'[^"\\]*+(?:\\.[^"\\]*+)*+'
 
@@ -27,13 +30,13 @@ class AmbiguousError(ValueError):
 class Pattern:
     """A compiled format. `columns` are those whose values `match` gives, in order; `unescape` undoes their escaping."""
 
-    def __init__(self, parts: Sequence[Part], *, unescape: Unescape, backslash: bool = False) -> None:
-        """`backslash`: whether a quote inside a quoted value is escaped by a backslash. Raises AmbiguousError."""
+    def __init__(self, parts: Sequence[Part], *, unescape: Unescape, quotes: Quotes = "raw") -> None:
+        """`quotes`: how a quote inside a quoted value is written. Raises AmbiguousError."""
         self.unescape = unescape
         merged = _merge(parts)
         self.columns = tuple(part for part in merged if isinstance(part, Column) and part.role is not Role.SKIP)
-        self._strict = re.compile(_pattern(merged, strict=True, backslash=backslash), re.DOTALL | re.ASCII)
-        self._lenient = re.compile(_pattern(merged, strict=False, backslash=backslash), re.DOTALL | re.ASCII)
+        self._strict = re.compile(_pattern(merged, strict=True, quotes=quotes), re.DOTALL | re.ASCII)
+        self._lenient = re.compile(_pattern(merged, strict=False, quotes=quotes), re.DOTALL | re.ASCII)
 
     def match(self, line: str) -> tuple[str, ...] | None:
         """The values of `columns`, still escaped; None when the line has another form."""
@@ -86,7 +89,7 @@ def _neighbours(left: Column, right: Column) -> list[Part]:
     return [left, right]
 
 
-def _pattern(parts: Sequence[Part], *, strict: bool, backslash: bool) -> str:
+def _pattern(parts: Sequence[Part], *, strict: bool, quotes: Quotes) -> str:
     text, at = "", 0
     while at < len(parts) and not _is_open(parts[at]):
         text += _fixed(parts[at])
@@ -98,7 +101,7 @@ def _pattern(parts: Sequence[Part], *, strict: bool, backslash: bool) -> str:
             end += 1
         follows = parts[at + 1 : end]
         before = parts[at - 1] if at else ""
-        value = _open_value(before, follows, last=end == len(parts), strict=strict, backslash=backslash)
+        value = _open_value(before, follows, last=end == len(parts), strict=strict, quotes=quotes)
         # Without an end of its own the last group must reach the end of the line, or be tried further on.
         rest = "".join(_fixed(part) for part in follows)
         text += f"(?>{_group(column, value)}{rest}{'$' if end == len(parts) else ''})"
@@ -106,15 +109,17 @@ def _pattern(parts: Sequence[Part], *, strict: bool, backslash: bool) -> str:
     return text
 
 
-def _open_value(before: Part, follows: Sequence[Part], *, last: bool, strict: bool, backslash: bool) -> str:
+def _open_value(before: Part, follows: Sequence[Part], *, last: bool, strict: bool, quotes: Quotes) -> str:
     if not follows:
         return ".*+" if last else ".*?"
     follow = follows[0]
-    if not strict or not isinstance(follow, str):
+    if not isinstance(follow, str):
         return ".*?"
-    if follow[0] == '"' and backslash and isinstance(before, str) and before.endswith('"'):
+    enclosed = follow[0] == '"' and isinstance(before, str) and before.endswith('"')
+    if enclosed and quotes == "backslash":
         return _QUOTED
-    return f"[^{re.escape(follow[0])}]*+"
+    # What the server escapes is not there: a field more would be taken for a part of this one.
+    return f"[^{re.escape(follow[0])}]*+" if strict or (enclosed and quotes == "hex") else ".*?"
 
 
 def _is_open(part: Part) -> bool:
