@@ -126,7 +126,8 @@ def _print_throughput(kind: str, rounds: dict[str, list[tuple[float, float]]]) -
     wrk = rows.get("wrk", [float("nan")])[0]
     ours = rows.get("tracer-bullet", [float("nan")])[0]
     print(
-        f"\n{kind}: 64 connections\n\n| generator | per CPU second | per second | of wrk | ours is |\n|---|---|---|---|---|"
+        f"\n{kind}: 64 connections\n\n| generator | per CPU second | per second | of wrk | ours is |\n"
+        "|---|---|---|---|---|"
     )
     for name, (per_cpu, per_s) in sorted(rows.items(), key=lambda row: -row[1][0]):
         print(f"| {name} | {per_cpu:,.0f} | {per_s:,.0f} | {per_cpu / wrk:.2f} | {ours / per_cpu:.1f} × |", flush=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import os
 import signal
@@ -35,6 +36,8 @@ _STOP_S: Final = 0.5  # how long answers are still awaited after a stop
 _KEPT_BACKLOG: Final = 33_554_432
 _GARBAGE: Final = 100_000
 _IDLE_NS: Final = 20_000_000
+_M_TRIM_THRESHOLD: Final = -1
+_M_MMAP_THRESHOLD: Final = -3
 
 
 class Child(asyncio.BufferedProtocol):
@@ -267,9 +270,18 @@ def _describe(context: dict[str, Any]) -> str:
     return f"{context.get('message', '')}\n{''.join(lines)}"
 
 
+def _keep_memory() -> None:
+    """TLS allocates buffers of 256 KiB a read, which glibc would map and unmap each time (mallopt(3))."""
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_MMAP_THRESHOLD, 67_108_864)
+        library.mallopt(_M_TRIM_THRESHOLD, 134_217_728)
+
+
 def main(commands_fd: int, results_fd: int) -> None:
     """Serve the driver until it goes. An interrupt is the driver's to deal with."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _keep_memory()
     gc.collect()
     gc.freeze()
     gc.disable()

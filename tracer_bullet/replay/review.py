@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from tracer_bullet.replay.correlation.patterns import used_texts
+from tracer_bullet.replay.correlation.patterns import rule_texts, used_texts
 from tracer_bullet.replay.found import Survey
 from tracer_bullet.replay.reading.refusals import BODY_CUT, MALFORMED, WRITE_WITHOUT_BODY
 from tracer_bullet.replay.timing.stamps import SECOND_NS
@@ -85,6 +85,9 @@ def _correlations(survey: Survey, spec: Replay) -> Iterator[str]:
     if found.long_bodies:
         yield f"{found.long_bodies} answers were too long to look for correlated values in"
     names = [count.text for count in survey.endpoints]
+    for rule in spec.correlate.rules:
+        if not rule_texts(rule, names):
+            yield f"the rule {rule.name!r} fits no endpoint: nothing of the recording is a {rule.minted_by}"
     constants = [p for p in found.constants if any(place.startswith("path") for _, place in p.uses)]
     for pattern in constants[:_MOST_CONSTANTS]:
         uses = ", ".join(used_texts(pattern, names)[:3])

@@ -90,7 +90,7 @@ class _Surveyor:
             busiest_per_s=curve.busiest(shape.window_s if shape else _WINDOW_S),
             stamps=reading.stamps,
             cover=self._cover.cover(numbers),
-            correlations=patterns.listed(texts),
+            correlations=patterns.listed(self._spec.correlate, texts),
             patterns=patterns,
             lasts=reading.sessions.finish(),
             table=endpoints,

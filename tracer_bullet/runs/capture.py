@@ -29,11 +29,16 @@ class CaptureRules:
         return self.redactor.pseudonyms.plain(text)
 
 
+def capture_spec(start: Path, environ: Mapping[str, str]) -> CaptureSpec:
+    """The `capture:` section of the workspace around `start`, or the defaults. Raises WorkspaceError."""
+    workspace = find_workspace(start)
+    return CaptureSpec() if workspace is None else load_settings(workspace, environ).value.capture
+
+
 def capture_rules(start: Path, environ: Mapping[str, str]) -> CaptureRules:
     """The rules of the workspace around `start`. Raises WorkspaceError, KeyFileError."""
-    workspace = find_workspace(start)
-    spec = CaptureSpec() if workspace is None else load_settings(workspace, environ).value.capture
-    redactor = make_redactor(spec, workspace or start, environ)
+    spec = capture_spec(start, environ)
+    redactor = make_redactor(spec, find_workspace(start) or start, environ)
     return CaptureRules(spec=spec, redactor=redactor, sessions=session_rules(spec))
 
 

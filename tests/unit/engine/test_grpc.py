@@ -148,9 +148,8 @@ def test_overload_is_handed_over_with_its_headers_unasked(ledger: Origin) -> Non
 def test_a_deadline_is_the_servers_too(ledger: Origin) -> None:
     """The recorded `grpc-timeout` goes with the call."""
     (done,) = fire(GrpcClient, ledger, call(0, "Add", "sleep", headers=("grpc-timeout: 100m",)))
-    # The server either says so, or resets the stream, as it may.
+    # The server either says so, or resets the stream, as it may. Without a deadline it would answer.
     assert (done.status, SHOT_ERRORS[done.error]) in {(504, ""), (0, "reset"), (499, "")}
-    assert done.ended_ns - done.sent_ns < 900_000_000
 
 
 def test_a_server_that_shuts_down_finishes_what_it_has_begun() -> None:

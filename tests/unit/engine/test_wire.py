@@ -20,7 +20,8 @@ SLOT = st.builds(Slot, st.sampled_from(["head", "body"]), SMALL, SMALL, st.text(
 TAKE = st.builds(Take, st.text(max_size=5), st.just("json"), st.text(max_size=5), st.text(max_size=5))
 ARRIVAL = st.builds(
     Arrival, number=BIG, due_ns=BIG, session=BIG, origin=SMALL, endpoint=SMALL, head=st.binary(), body=st.binary(),
-    after=st.integers(-1, 2**62), slots=st.lists(SLOT, max_size=2).map(tuple), takes=st.lists(TAKE, max_size=2).map(tuple),
+    after=st.integers(-1, 2**62), slots=st.lists(SLOT, max_size=2).map(tuple),
+    takes=st.lists(TAKE, max_size=2).map(tuple),
     last=st.booleans(), keep=st.booleans(),
 )  # fmt: skip
 

@@ -188,6 +188,17 @@ class TestWhatIsNotMinted:
         assert found.correlations == ()
         assert not any(a.slots for a in arrivals)
 
+    def test_not_even_when_a_rule_names_the_place(self) -> None:
+        own = "c1i2e3n4t5o6w7n8"
+        rule = {"name": "id", "minted_by": "POST /*", "take": "json:$.id"}
+        for target, body in ((f"/x/{own}", b""), ("/x", asked({"id": own}))):
+            exchanges = [
+                exchange(0, method="POST", target=target, headers=(JSON,), body=body, answer=said({"id": own})),
+                exchange(1, at=1, target=f"/things/{own}"),
+            ]
+            arrivals, _, _ = plan(exchanges, correlate={"rules": [rule]})
+            assert not any(a.slots or a.takes for a in arrivals)
+
     def test_what_was_sent_before_the_answer_had_come(self) -> None:
         exchanges = [
             exchange(0, took=5, answer=said({"id": mint(0)})),
@@ -266,6 +277,24 @@ class TestRules:
         assert found.patterns.found == ()
         assert arrivals[0].takes == (Take("word", "json", "$.words[0]"), Take("word#2", "json", "$.words[1]"))
         assert slots(arrivals[1]) == [("gamma", "word#2"), ("alpha", "word"), ("alpha", "word")]
+
+    def test_they_are_listed_and_stand_for_what_was_found(self) -> None:
+        exchanges = sessions(
+            2,
+            lambda u: {"answer": said({"k": mint(u), "l": mint(u + 50)})},
+            lambda u: {"target": f"/a/{mint(u)}/{mint(u + 50)}"},
+        )
+        rules = [
+            {"name": "mine", "minted_by": "GET /", "take": "json:$.k", "used_at": ["path"]},
+            {"name": "idle", "minted_by": "POST /login", "take": "header:X-Token"},
+        ]
+        _, found, _ = plan(exchanges, correlate={"rules": rules})
+        assert [(c.variable, c.minted, c.how) for c in found.correlations] == [
+            ("mine", "GET / $.k", "rule"), ("l", "GET / $.l", "found")
+        ]  # fmt: skip
+        assert found.review == ("the rule 'idle' fits no endpoint: nothing of the recording is a POST /login",)
+        _, found, _ = plan(exchanges, correlate={"ignore": ["GET / $.*"]})
+        assert found.correlations == ()
 
     @pytest.mark.parametrize(
         ("used_at", "wanted"),

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any, Final, NamedTuple
 
 from tracer_bullet.model.arrival import Take
 from tracer_bullet.model.exchange import Answer, Exchange
 from tracer_bullet.replay.correlation.answers import json_body, set_cookie
-from tracer_bullet.replay.correlation.patterns import Pattern, is_strong
+from tracer_bullet.replay.correlation.patterns import Pattern, ignored, is_strong
 from tracer_bullet.replay.found import Survey
 from tracer_bullet.replay.reading.select import globs
 from tracer_bullet.replay.requests.draft import Draft
@@ -88,8 +87,7 @@ class Correlator:
 
     def ignores(self, endpoint: int, where: str) -> bool:
         """Whether the file says that this one is not wanted."""
-        text = f"{self.names.get(endpoint, '')} {where}"
-        return any(fnmatchcase(text, glob) or text == glob for glob in self.spec.ignore)
+        return ignored(self.spec, f"{self.names.get(endpoint, '')} {where}")
 
     def marks(self, values: Values, draft: Draft, endpoint: int, start_ns: int) -> list[Mark]:
         """Where the request uses what was minted before it began."""

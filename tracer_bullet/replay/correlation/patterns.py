@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Final
 
 from tracer_bullet.model.replay import Correlation
 from tracer_bullet.replay.reading.endpoints import looks_like_value
+from tracer_bullet.workspace.replay import CorrelateSpec, CorrelationRuleSpec
 
 _MOST_LISTED_USES: Final = 12
 _NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?")
@@ -51,18 +53,43 @@ class Patterns:
     unminted: Mapping[str, int] = field(default_factory=dict)
     """Place of a redacted credential → requests that repeat what no answer minted, and no identity replaces."""
 
-    def listed(self, endpoints: Sequence[str]) -> tuple[Correlation, ...]:
-        """For people; `endpoints` are names by number."""
-        return tuple(
+    def listed(self, spec: CorrelateSpec, endpoints: Sequence[str]) -> tuple[Correlation, ...]:
+        """What will be replaced, for people: rules, then what was found and is not ignored. `endpoints`: names by
+        number. Of rules it is not counted how often they are used."""
+        rules = [
+            Correlation(variable=r.name, minted=minted, used=r.used_at or ("anywhere",), sessions=0, uses=0, how="rule")
+            for r in spec.rules
+            for minted in rule_texts(r, endpoints)
+        ]
+        named = {rule.minted for rule in rules}
+        found = [
             Correlation(
                 variable=p.variable,
-                minted=f"{endpoints[p.endpoint]} {p.where}",
+                minted=minted,
                 used=used_texts(p, endpoints),
                 sessions=p.sessions,
                 uses=sum(p.uses.values()),
             )
             for p in self.found
-        )
+            if not ignored(spec, minted := f"{endpoints[p.endpoint]} {p.where}") and minted not in named
+        ]
+        return (*rules, *found)
+
+
+def ignored(spec: CorrelateSpec, minted: str) -> bool:
+    """Whether the file says that this one (as it is listed) is not wanted."""
+    return any(minted == glob or fnmatchcase(minted, glob) for glob in spec.ignore)
+
+
+def rule_texts(rule: CorrelationRuleSpec, endpoints: Sequence[str]) -> tuple[str, ...]:
+    """What a rule mints, as it is listed, of each endpoint that it fits."""
+    method, _, path = rule.minted_by.partition(" ")
+    kind, _, where = rule.take.partition(":")
+    place = (
+        re.sub(r"\[\d+\]", "[*]", where) if kind == "json" else f"{kind}:{where.lower() if kind == 'header' else where}"
+    )
+    fitting = [e for e in endpoints if e.startswith(f"{method} ") and fnmatchcase(e.partition(" ")[2], path.strip())]
+    return tuple(f"{endpoint} {place}" for endpoint in fitting)
 
 
 def used_texts(pattern: Pattern, endpoints: Sequence[str]) -> tuple[str, ...]:

@@ -137,8 +137,8 @@ def test_a_connection_that_breaks_is_an_error_and_the_others_go_on(word: str, me
     body = b"x" * 10 if method == "POST" else b""
     arrivals = [arrival(n, f"/{word}" if n % 2 else "/plain", method, body, keep=n % 3 == 0) for n in range(12)]
     # A connection that is new for each request: nothing was idle, so nothing may be sent again.
-    outcome, recording = fire(arrivals, Recording(extra={"plain": b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"}),
-                              spare=0)  # fmt: skip
+    closes = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    outcome, recording = fire(arrivals, Recording(extra={"plain": closes}), spare=0)
     each_once(recording, arrivals)
     for a in arrivals:
         assert outcome.error(a.number) == ("reset" if a.number % 2 else "")

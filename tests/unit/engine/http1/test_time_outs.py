@@ -79,7 +79,7 @@ def test_what_refuses_or_ignores_connections_is_told() -> None:
         deaf.listen(0)
         full = [socket.socket() for _ in range(4)]
         for one in full:  # its backlog, so that the next connection is not answered
-            one.setblocking(False)
+            one.settimeout(0)
             one.connect_ex(deaf.getsockname())
         arrivals = [arrival(n) for n in range(5)]
         refused = asyncio.run(shoot(arrivals, closed.getsockname()[1]))

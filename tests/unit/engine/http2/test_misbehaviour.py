@@ -186,7 +186,7 @@ def test_a_late_answer_is_nobodys() -> None:
         else:
             ok(conversation, asked)
 
-    back, peer = tell(story, Http2Peer(hold), total_s=0.3)
+    back, peer = tell(story, Http2Peer(hold), total_s=1.0)
     assert outcomes(back) == [(200, "total-timeout"), (200, "")]
     assert len(peer.conversations) == 1
 
@@ -201,6 +201,6 @@ def test_a_connection_that_says_nothing_at_all_is_not_used_again() -> None:
         await volley.fire(shot(1, "/1"))
         await volley.fire(shot(2, "/2"))
 
-    back, peer = tell(story, Http2Peer(silent_first), answer_s=0.2)
+    back, peer = tell(story, Http2Peer(silent_first), answer_s=1.0)
     assert outcomes(back) == [(200, ""), (0, "answer-timeout"), (200, "")]
     assert [asked.connection for asked in peer.seen] == [0, 0, 1]

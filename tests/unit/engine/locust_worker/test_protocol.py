@@ -1,4 +1,4 @@
-"""What a real master says only now and then, said by a scripted one: a worker never starts twice, and always answers."""
+"""What a real master says only now and then, said by a scripted one: no worker starts twice, or forgets to answer."""
 
 from __future__ import annotations
 

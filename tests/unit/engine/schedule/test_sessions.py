@@ -86,7 +86,8 @@ def test_values_that_answers_mint_stand_in_later_requests() -> None:
         head = request(f"/orders/CAPTURED?sid=COOKIE&s={session}", "POST", b"?" * 21, headers="x-token: TOKEN\r\n")
         body = b'{"t": "DEEP", "n": 7}'
         slots = (
-            slot(head, b"CAPTURED", "id", "percent"), slot(head, b"COOKIE", "sid", "percent"), slot(head, b"TOKEN", "tok"),
+            slot(head, b"CAPTURED", "id", "percent"), slot(head, b"COOKIE", "sid", "percent"),
+            slot(head, b"TOKEN", "tok"),
             slot(body, b"DEEP", "deep", "json", "body"), slot(body, b"7", "n", "raw", "body"),
         )  # fmt: skip
         takes = (

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from email.utils import format_datetime
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -30,8 +30,10 @@ def answer(body: bytes = BODY.encode(), **headers: str) -> Answer:
     ("path", "value"),
     [
         ("$.id", b"17"), ("$.price", b"1.10"), ("$.yes", b"true"), ("$.no", None), ("$.a", None), ("$.a.b[0]", None),
-        ("$.a.b[0]['c d']", "ü".encode()), ('$.a["b"][1]', b"x"), ("$.a.b[2]", None), ("$.a.b.c", None), ("$.id.x", None),
-        ("$.big", b"12345678901234567890"), ("$", None), ("", None), ("$.a..b", None), ("$.a.b[-1]", None), ("id", None),
+        ("$.a.b[0]['c d']", "ü".encode()), ('$.a["b"][1]', b"x"), ("$.a.b[2]", None), ("$.a.b.c", None),
+        ("$.id.x", None),
+        ("$.big", b"12345678901234567890"), ("$", None), ("", None), ("$.a..b", None), ("$.a.b[-1]", None),
+        ("id", None),
     ],
 )  # fmt: skip
 def test_values_out_of_json(path: str, value: bytes | None) -> None:
@@ -48,7 +50,8 @@ def test_values_out_of_headers_and_cookies() -> None:
     )  # fmt: skip
     takes = (
         Take("where", "header", "location"), Take("id", "header", "location", r"/orders/(\d+)"),
-        Take("none", "header", "location", r"/items/(\d+)"), Take("sid", "cookie", "sid"), Take("other", "cookie", "other"),
+        Take("none", "header", "location", r"/items/(\d+)"), Take("sid", "cookie", "sid"),
+        Take("other", "cookie", "other"),
         Take("broken", "cookie", "broken"), Take("lack", "header", "etag"), Take("odd", "header", "location", r"h(z)?"),
     )  # fmt: skip
     assert take(got, takes) == {

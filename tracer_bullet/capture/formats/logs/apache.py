@@ -11,12 +11,12 @@ from typing import BinaryIO, Final
 
 from tracer_bullet.capture.formats.base import ReadOptions
 from tracer_bullet.capture.formats.logs import errors
-from tracer_bullet.capture.formats.logs.lines import clock, escapes, strftime
 from tracer_bullet.capture.formats.logs.lines import columns as c
 from tracer_bullet.capture.formats.logs.lines.columns import Column, Role
 from tracer_bullet.capture.formats.logs.lines.json_pattern import json_template
 from tracer_bullet.capture.formats.logs.lines.pattern import AmbiguousError, Part, Pattern
 from tracer_bullet.capture.formats.logs.lines.template import LineLog, LinePattern, check
+from tracer_bullet.capture.formats.logs.values import clock, escapes, strftime
 from tracer_bullet.model.exchange import Exchange
 from tracer_bullet.model.losses import Losses
 

@@ -13,13 +13,13 @@ from typing import BinaryIO, Final, cast
 from tracer_bullet.capture.formats.base import ReadOptions
 from tracer_bullet.capture.formats.logs import errors
 from tracer_bullet.capture.formats.logs.lines import columns as c
-from tracer_bullet.capture.formats.logs.lines.clock import Stamp, epoch_stamp
 from tracer_bullet.capture.formats.logs.lines.columns import Column, Role
-from tracer_bullet.capture.formats.logs.lines.escapes import percent, plain
 from tracer_bullet.capture.formats.logs.lines.exchange import Maker
 from tracer_bullet.capture.formats.logs.lines.json_pattern import document
 from tracer_bullet.capture.formats.logs.lines.reading import Lines
-from tracer_bullet.capture.formats.logs.lines.strftime import stamp_of
+from tracer_bullet.capture.formats.logs.values.clock import Stamp, epoch_stamp
+from tracer_bullet.capture.formats.logs.values.escapes import percent, plain
+from tracer_bullet.capture.formats.logs.values.strftime import stamp_of
 from tracer_bullet.model.exchange import Exchange
 from tracer_bullet.model.losses import Losses
 

@@ -14,9 +14,9 @@ from tracer_bullet.capture.formats.base import ReadOptions
 from tracer_bullet.capture.formats.logs import apache, errors, nginx
 from tracer_bullet.capture.formats.logs.choose import format_for
 from tracer_bullet.capture.formats.logs.lines.columns import Column, Role
-from tracer_bullet.capture.formats.logs.lines.escapes import backslashes
 from tracer_bullet.capture.formats.logs.lines.pattern import Part, Pattern
 from tracer_bullet.capture.formats.logs.lines.template import LineLog
+from tracer_bullet.capture.formats.logs.values.escapes import backslashes
 from tracer_bullet.model.exchange import Exchange
 from tracer_bullet.model.losses import Losses
 

@@ -12,11 +12,11 @@ from typing import Any, BinaryIO, Final
 from tracer_bullet.capture.formats.base import ReadOptions
 from tracer_bullet.capture.formats.logs import nginx
 from tracer_bullet.capture.formats.logs.choose import format_for
-from tracer_bullet.capture.formats.logs.lines import clock
 from tracer_bullet.capture.formats.logs.lines import columns as c
 from tracer_bullet.capture.formats.logs.lines.columns import Column, Role
 from tracer_bullet.capture.formats.logs.lines.json_pattern import JsonPattern, Path, document
 from tracer_bullet.capture.formats.logs.lines.template import LineLog
+from tracer_bullet.capture.formats.logs.values import clock
 from tracer_bullet.model.exchange import Exchange
 from tracer_bullet.model.losses import Losses
 

@@ -13,12 +13,12 @@ from typing import BinaryIO, Final
 
 from tracer_bullet.capture.formats.base import ReadOptions
 from tracer_bullet.capture.formats.logs import errors
-from tracer_bullet.capture.formats.logs.lines import clock
 from tracer_bullet.capture.formats.logs.lines import columns as c
-from tracer_bullet.capture.formats.logs.lines.clock import scaled
 from tracer_bullet.capture.formats.logs.lines.columns import Column, Role
-from tracer_bullet.capture.formats.logs.lines.escapes import backslashes
 from tracer_bullet.capture.formats.logs.lines.template import LineLog
+from tracer_bullet.capture.formats.logs.values import clock
+from tracer_bullet.capture.formats.logs.values.clock import scaled
+from tracer_bullet.capture.formats.logs.values.escapes import backslashes
 from tracer_bullet.model.exchange import Exchange
 from tracer_bullet.model.losses import Losses
 

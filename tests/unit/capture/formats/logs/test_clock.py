@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.capture.formats.logs.reading import one, read
-from tracer_bullet.capture.formats.logs.lines import clock, strftime
 from tracer_bullet.capture.formats.logs.lines import columns as c
+from tracer_bullet.capture.formats.logs.values import clock, strftime
 from tracer_bullet.capture.formats.registry import FORMATS
 
 _S = 1_000_000_000

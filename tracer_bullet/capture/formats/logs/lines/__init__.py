@@ -1,1 +1,1 @@
-"""What all access logs share: lines, columns, times, and the exchange that a line's values make."""
+"""What all access logs share: lines, what their columns mean, and the exchange that a line makes."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from tracer_bullet.capture.formats.logs.lines.clock import Stamp
+from tracer_bullet.capture.formats.logs.values.clock import Stamp
 
 NO_FORM: Final = "lines that are not in the log's format"
 NO_REQUEST: Final = "lines whose request is none of HTTP"

@@ -10,8 +10,9 @@ from tracer_bullet.capture.formats.base import ReadOptions
 from tracer_bullet.capture.formats.logs.lines import columns as c
 from tracer_bullet.capture.formats.logs.lines import marks
 from tracer_bullet.capture.formats.logs.lines.columns import Column, Role
-from tracer_bullet.capture.formats.logs.lines.escapes import Unescape
-from tracer_bullet.capture.formats.logs.lines.target import (
+from tracer_bullet.capture.formats.logs.lines.times import Times
+from tracer_bullet.capture.formats.logs.values.escapes import Unescape
+from tracer_bullet.capture.formats.logs.values.target import (
     Asked,
     address,
     asked,
@@ -19,7 +20,6 @@ from tracer_bullet.capture.formats.logs.lines.target import (
     request_line,
     version_of,
 )
-from tracer_bullet.capture.formats.logs.lines.times import Times
 from tracer_bullet.capture.formats.shared.parts import is_authority
 from tracer_bullet.model.exchange import Answer, Exchange, Headers, Request
 from tracer_bullet.model.losses import Losses

@@ -10,8 +10,8 @@ from typing import Any, Final
 import orjson
 
 from tracer_bullet.capture.formats.logs.lines.columns import Column, Role
-from tracer_bullet.capture.formats.logs.lines.escapes import latin, plain
 from tracer_bullet.capture.formats.logs.lines.pattern import Part, Pattern
+from tracer_bullet.capture.formats.logs.values.escapes import latin, plain
 
 Path = tuple[str, ...]
 

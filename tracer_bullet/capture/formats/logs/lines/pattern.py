@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final, Literal, cast
 
 from tracer_bullet.capture.formats.logs.lines.columns import Column, Role
-from tracer_bullet.capture.formats.logs.lines.escapes import Unescape
+from tracer_bullet.capture.formats.logs.values.escapes import Unescape
 
 Part = str | Column
 

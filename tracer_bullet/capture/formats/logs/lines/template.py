@@ -9,9 +9,9 @@ from tracer_bullet.capture.formats.base import ReadOptions
 from tracer_bullet.capture.formats.logs.errors import format_unclear
 from tracer_bullet.capture.formats.logs.lines import columns as c
 from tracer_bullet.capture.formats.logs.lines.columns import Column, Role
-from tracer_bullet.capture.formats.logs.lines.escapes import Unescape
 from tracer_bullet.capture.formats.logs.lines.exchange import Maker, Values
 from tracer_bullet.capture.formats.logs.lines.reading import Lines
+from tracer_bullet.capture.formats.logs.values.escapes import Unescape
 from tracer_bullet.model.exchange import Exchange
 from tracer_bullet.model.losses import Losses
 

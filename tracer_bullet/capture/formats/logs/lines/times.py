@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tracer_bullet.capture.formats.logs.lines import marks
-from tracer_bullet.capture.formats.logs.lines.clock import Clock, Moment, scaled
 from tracer_bullet.capture.formats.logs.lines.columns import NO_ZONE, Column, Role
+from tracer_bullet.capture.formats.logs.values.clock import Clock, Moment, scaled
 from tracer_bullet.model.losses import Losses
 
 

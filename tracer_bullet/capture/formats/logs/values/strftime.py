@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from tracer_bullet.capture.formats.logs.lines.clock import Parts, Stamp
+from tracer_bullet.capture.formats.logs.values.clock import Parts, Stamp
 
 _DIRECTIVE: Final = re.compile(r"%(?:E([*\d]?)([a-zA-Z])|(\d)?(f)|[-_^#O]?([a-zA-Z%+]))")
 _COMPOSITES: Final = {
