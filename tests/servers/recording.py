@@ -284,9 +284,10 @@ async def bodiless(peer: Peer, seen: Seen, _: Recording) -> bool:
 
 
 @behaviour
-async def early(peer: Peer, seen: Seen, _: Recording) -> bool:
-    """Refuses before it has read the body, and closes once the client does."""
+async def early(peer: Peer, seen: Seen, recording: Recording) -> bool:
+    """Refuses, and reads nothing of the body until the gate opens."""
     await peer.say(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 3\r\n\r\nbig")
+    await recording.gate.wait()
     seen.body = await peer.reader.read()
     return False
 

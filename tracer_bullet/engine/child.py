@@ -52,7 +52,7 @@ class Child(asyncio.BufferedProtocol):
         self._clients: dict[int, Client] = {}
         self._origins: list[Origin] = []
         self._finished: list[Shot] = []
-        self._base_ns = self._stop_ns = self._ticks = 0
+        self._base_ns = self._stop_ns = self._ticks = self._cleanings = 0
         self._running = self._source_ended = False
         self.unix_ns = unix_offset_ns()
 
@@ -219,8 +219,11 @@ class Child(asyncio.BufferedProtocol):
         if count < 2000:
             return
         due = self._scheduler.next_ns
-        if count > _GARBAGE or not due or due - now_ns() > _IDLE_NS:
-            gc.collect(0)
+        idle = not due or due - now_ns() > _IDLE_NS
+        if idle or count > _GARBAGE:
+            self._cleanings += 1
+            # What outlives the youngest generation would otherwise stay for ever; the base is frozen, so all is little.
+            gc.collect(2 if idle and self._cleanings % 64 == 0 else 1 if self._cleanings % 16 == 0 else 0)
 
     def _stop(self) -> None:
         if not self._running:

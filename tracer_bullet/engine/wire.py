@@ -10,6 +10,7 @@ import struct
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple
+from operator import attrgetter
 from typing import Any, Final, cast
 
 import msgpack
@@ -39,6 +40,8 @@ STATIC: Final = ("number", "session", "endpoint", "origin")
 TIMES: Final = ("due_ns", "ready_ns", "sent_ns", "first_ns", "ended_ns")
 COUNTS: Final = ("status", "error", "request_bytes", "answer_bytes")
 CODES: Final = {"endpoint": "i", "origin": "i", "status": "i", "error": "b"}
+
+_COLUMNS: Final = [(CODES.get(name, "q"), attrgetter(name)) for name in (*STATIC, *TIMES, *COUNTS)]
 
 Row = tuple[int, int, int, int, int, int, bytes, bytes]
 
@@ -125,10 +128,7 @@ def read_arrivals(members: Sequence[Any]) -> tuple[Iterator[Row], dict[int, tupl
 
 def pack_shots(shots: Sequence[Shot]) -> bytes:
     """A SHOTS frame. Times stay those of the engine's clock, ids their hexadecimal digits: the driver converts."""
-    columns = [
-        array(CODES.get(name, "q"), [getattr(shot, name) for shot in shots]).tobytes()
-        for name in (*STATIC, *TIMES, *COUNTS)
-    ]
+    columns = [array(code, list(map(get, shots))).tobytes() for code, get in _COLUMNS]
     # Every shot has its ids from the moment it came in.
     return pack(SHOTS, b"".join([s.trace for s in shots]), b"".join([s.span for s in shots]), *columns)
 

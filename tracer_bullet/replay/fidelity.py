@@ -8,7 +8,6 @@ from typing import Final
 
 import numpy as np
 
-from tracer_bullet.model.exchange import Exchange
 from tracer_bullet.model.replay import Fidelity, Quantiles
 from tracer_bullet.model.shots import ShotBatch
 
@@ -64,22 +63,29 @@ class FidelityMeter:
         self._first_ns: dict[str, int] = {}
         self._last_ns: dict[str, int] = {}
 
-    def see(self, batch: ShotBatch, exchanges: Sequence[Exchange], nths: Sequence[int], lasts: Sequence[bool]) -> None:
-        """Take a batch in; of each row the recording, the how-many-th of its session it is, and whether the last."""
+    def see(
+        self,
+        batch: ShotBatch,
+        recorded: Sequence[tuple[int, int | None]],
+        nths: Sequence[int],
+        lasts: Sequence[bool],
+    ) -> None:
+        """Take a batch in; of each row the recorded start and end (Unix ns, None: unknown), the how-many-th of its
+        session it is, and whether the last."""
         self._gap_errors(batch)
-        for i, exchange in enumerate(exchanges):
+        for i, (started_ns, finished_ns) in enumerate(recorded):
             sent_ns, ended_ns = batch.sent_ns[i], batch.ended_ns[i]
             self._order(batch.session[i], nths[i], sent_ns, last=lasts[i])
             if not sent_ns:
                 continue
             self._mark(batch.number[i])
-            self._extent("recorded", exchange.started_ns)
+            self._extent("recorded", started_ns)
             self._extent("replayed", sent_ns)
             self._replayed.add(sent_ns, max(ended_ns, sent_ns))
-            if exchange.ended_ns is None:
+            if finished_ns is None:
                 self._timed = False
             else:
-                self._recorded.add(exchange.started_ns, max(exchange.ended_ns, exchange.started_ns))
+                self._recorded.add(started_ns, max(finished_ns, started_ns))
 
     def result(self, planned: int) -> Fidelity:
         """What it came to; `planned` is how many requests there were to send."""

@@ -209,6 +209,16 @@ class TestWhatIsNotMinted:
         assert found.correlations == ()
         assert not any(a.slots for a in arrivals)
 
+    def test_nor_does_a_rule_reach_back_in_time(self) -> None:
+        exchanges = [
+            exchange(0, took=5, answer=said({"id": mint(0)})),
+            exchange(1, at=1, target=f"/things/{mint(0)}"),
+            exchange(2, at=9, target=f"/things/{mint(0)}"),
+        ]
+        rule = {"name": "id", "minted_by": "GET /", "take": "json:$.id"}
+        arrivals, _, _ = plan(exchanges, correlate={"rules": [rule]})
+        assert [slots(a) for a in arrivals] == [[], [], [(mint(0), "id")]]
+
     def test_what_another_session_was_given(self) -> None:
         exchanges = [
             exchange(0, session="a", answer=said({"id": mint(0)})),

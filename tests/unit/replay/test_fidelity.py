@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracer_bullet.model.exchange import Exchange, Request
 from tracer_bullet.model.replay import Fidelity
 from tracer_bullet.model.shots import ShotBatch
 from tracer_bullet.replay.fidelity import FidelityMeter
@@ -56,19 +55,7 @@ def batch_of(rows: list[Sent]) -> ShotBatch:
 
 
 def see(meter: FidelityMeter, rows: list[Sent]) -> None:
-    request = Request(method="GET", scheme="http", authority="a", target="/")
-    exchanges = [
-        Exchange(
-            id=str(r.number),
-            session="s",
-            source="t",
-            started_ns=r.recorded[0],
-            ended_ns=r.recorded[1],
-            request=request,
-        )
-        for r in rows
-    ]
-    meter.see(batch_of(rows), exchanges, [r.nth for r in rows], [bool(r.is_last) for r in rows])
+    meter.see(batch_of(rows), [r.recorded for r in rows], [r.nth for r in rows], [bool(r.is_last) for r in rows])
 
 
 def sessions(lengths: list[int], late_ns: list[int]) -> list[Sent]:

@@ -141,6 +141,8 @@ class Http1Client:
 
     def _grow(self, spare: int) -> None:
         """Open as many connections as shots wait for, and some ahead of need."""
+        if len(self._all) + len(self._dials) >= self.settings.connections:
+            return
         wanted = len(self._queue) + spare
         while len(self._dials) < wanted and self.connections < self.settings.connections:
             self._dial(None)

@@ -90,7 +90,7 @@ class Bullets:
             shot = self._shot(row, endpoint, url)
             trace.shots.append(shot)
             trace.steps.append(self._span(shot, row))
-        if flying.arrival.last:
+        if flying.last:
             trace.awaited = flying.nth
         if not self._per_request and trace.awaited != trace.seen:
             return None

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
-from tracer_bullet.model.arrival import Arrival, Origin
+from tracer_bullet.model.arrival import Arrival, Origin, Take
 from tracer_bullet.model.exchange import Exchange
 from tracer_bullet.workspace.replay import LimitsSpec
 
@@ -18,18 +17,31 @@ Planned = Iterator[tuple[Arrival, Exchange]]
 
 @dataclass(frozen=True, slots=True)
 class Flying:
-    """A request that the engine has: what it is, the recording of it, and the how-many-th of its session (from 1)."""
+    """What is remembered of a request that the engine has; little, since there are many.
 
-    arrival: Arrival
-    exchange: Exchange
+    `nth`: the how-many-th of its session, from 1. `target`: as in its request line. `started_ns`, `ended_ns`: of the
+    recording. `exchange`: all of the recording, when the answer is to be compared.
+    """
+
+    number: int
+    session: int
+    endpoint: int
+    origin: int
+    last: bool
     nth: int
+    target: bytes
+    record: str
+    takes: tuple[Take, ...]
+    started_ns: int
+    ended_ns: int | None
+    exchange: Exchange | None
 
 
 class Feed:
     """Batches of arrivals, one pass long. `define` is told of each origin before an arrival names it.
 
     Pulled in a thread of its own, while `take` is called on the loop: both touch `flying` by single dict operations
-    alone. `cut`: how many planned requests were left out because a limit was reached, by which.
+    alone. `over`: the limit that was reached; nothing comes after it.
     """
 
     def __init__(
@@ -48,7 +60,7 @@ class Feed:
         self._told: set[int] = set()
         self.flying: dict[int, Flying] = {}
         self.planned = 0
-        self.cut: dict[str, int] = {}
+        self.over = ""
         self.ended = False
 
     def __iter__(self) -> Iterator[list[Arrival]]:
@@ -64,20 +76,38 @@ class Feed:
         self.ended = True
 
     def _next(self) -> list[Arrival]:
-        batch = []
-        for arrival, exchange in islice(self._planned, BATCH):
-            if self.ended:
-                return []
+        batch: list[Arrival] = []
+        while not self.ended and len(batch) < BATCH:
+            arrival, exchange = next(self._planned, (None, None))
+            if arrival is None or exchange is None:
+                break
+            self.over = self._over(arrival)
+            if self.over:
+                self.ended = True
+                break
             self.planned += 1
-            if reason := self._over(arrival):
-                self.cut[reason] = self.cut.get(reason, 0) + 1
-                continue
             if arrival.origin not in self._told:
                 self._told.add(arrival.origin)
                 self._define(self._origins[arrival.origin])
-            self.flying[arrival.number] = Flying(arrival, exchange, self._count(arrival))
+            self.flying[arrival.number] = self._flying(arrival, exchange)
             batch.append(arrival)
         return batch
+
+    def _flying(self, arrival: Arrival, exchange: Exchange) -> Flying:
+        return Flying(
+            number=arrival.number,
+            session=arrival.session,
+            endpoint=arrival.endpoint,
+            origin=arrival.origin,
+            last=arrival.last,
+            nth=self._count(arrival),
+            target=arrival.head.split(b" ", 2)[1],
+            record=arrival.record,
+            takes=arrival.takes,
+            started_ns=exchange.started_ns,
+            ended_ns=exchange.ended_ns,
+            exchange=exchange if arrival.keep else None,
+        )
 
     def _count(self, arrival: Arrival) -> int:
         nth = self._sessions.pop(arrival.session, 0) + 1
@@ -89,7 +119,7 @@ class Feed:
         limits = self._limits
         if limits is None:
             return ""
-        if limits.requests is not None and self.planned > limits.requests:
+        if limits.requests is not None and self.planned >= limits.requests:
             return "limits.requests"
         if limits.duration_s is not None and arrival.due_ns > limits.duration_s * _NS:
             return "limits.duration_s"

@@ -42,19 +42,15 @@ class Figures:
         self.request_bytes += sum(batch.request_bytes)
         self.answer_bytes += sum(batch.answer_bytes)
         self.fidelity.see(
-            batch, [f.exchange for f in flights], [f.nth for f in flights], [f.arrival.last for f in flights]
+            batch, [(f.started_ns, f.ended_ns) for f in flights], [f.nth for f in flights], [f.last for f in flights]
         )
 
     def answer(self, flying: Flying, kept: KeptAnswer) -> None:
         """See Listener."""
 
-    def accounting(self, read: int, skipped: Mapping[str, int], refused: Mapping[str, int], cut: Mapping[str, int],
-                   planned: int) -> Accounting:  # fmt: skip
-        """What became of everything. `cut`: planned, and left out at a limit."""
+    def accounting(self, read: int, skipped: Mapping[str, int], refused: Mapping[str, int], planned: int) -> Accounting:
+        """What became of everything."""
         overall = self.histograms.overall()
-        not_sent = dict(self.histograms.not_sent())
-        for reason, count in cut.items():
-            not_sent[reason] = not_sent.get(reason, 0) + count
         return Accounting(
             read=read,
             skipped=dict(skipped),
@@ -63,7 +59,7 @@ class Figures:
             answered=overall.sent - overall.failed,
             failed=overall.failed,
             refused=dict(refused),
-            not_sent=not_sent,
+            not_sent=dict(self.histograms.not_sent()),
             request_bytes=self.request_bytes,
             answer_bytes=self.answer_bytes,
         )
@@ -81,12 +77,12 @@ class Collector:
 
     def shots(self, batch: ShotBatch, flights: Sequence[Flying]) -> None:
         """See Listener."""
-        by_number = {f.arrival.number: f for f in flights} if self.share > 0 else {}
+        by_number = {f.number: f for f in flights} if self.share > 0 else {}
         for row in rows_in(batch, self.share):
             flying = by_number.get(row.number)
             if flying is None:
                 continue
-            endpoint = self.endpoints[flying.arrival.endpoint]
+            endpoint = self.endpoints[flying.endpoint]
             done = self.bullets.add(row, flying, f"{endpoint.method} {endpoint.name}", self._url(flying))
             if done is not None:
                 self.proof.add(done)
@@ -100,8 +96,8 @@ class Collector:
             self.proof.add(bullet)
 
     def _url(self, flying: Flying) -> str:
-        origin = self.origins[flying.arrival.origin]
-        target = flying.arrival.head.split(b" ", 2)[1].decode("latin-1")
+        origin = self.origins[flying.origin]
+        target = flying.target.decode("latin-1")
         return f"{origin.scheme}://{origin.host}:{origin.port}{target.partition('?')[0]}"
 
 
@@ -116,7 +112,7 @@ class Unsent:
         """See Listener."""
         for flying, error in zip(flights, batch.error, strict=True):
             if error:
-                endpoint = self.endpoints[flying.arrival.endpoint]
+                endpoint = self.endpoints[flying.endpoint]
                 self.reasons[f"{endpoint.method} {endpoint.name}"] = _WHY.get(SHOT_ERRORS[error], SHOT_ERRORS[error])
 
     def answer(self, flying: Flying, kept: KeptAnswer) -> None:
@@ -137,19 +133,21 @@ class Comparing:
     def shots(self, batch: ShotBatch, flights: Sequence[Flying]) -> None:  # noqa: ARG002
         """See Listener."""
         for flying in flights:
-            if flying.arrival.last:
-                self._minted.pop(flying.arrival.session, None)
+            if flying.last:
+                self._minted.pop(flying.session, None)
 
     def answer(self, flying: Flying, kept: KeptAnswer) -> None:
         """See Listener."""
-        arrival, exchange = flying.arrival, flying.exchange
+        exchange = flying.exchange
+        if exchange is None:
+            return
         kept = self.redact(exchange, kept)
-        if arrival.takes and exchange.answer is not None:
-            old, new = take(exchange.answer, arrival.takes), take(kept.answer, arrival.takes)
+        if flying.takes and exchange.answer is not None:
+            old, new = take(exchange.answer, flying.takes), take(kept.answer, flying.takes)
             both = {old[name]: new[name] for name in old.keys() & new.keys()}
-            self._minted.setdefault(arrival.session, {}).update(both)
-        endpoint = self.endpoints[arrival.endpoint]
-        minted = self._minted.get(arrival.session, {})
+            self._minted.setdefault(flying.session, {}).update(both)
+        endpoint = self.endpoints[flying.endpoint]
+        minted = self._minted.get(flying.session, {})
         self.comparer.see(f"{endpoint.method} {endpoint.name}", exchange, kept, minted)
 
 
@@ -167,10 +165,12 @@ class NoisePairs:
 
     def answer(self, flying: Flying, kept: KeptAnswer) -> None:
         """See Listener."""
-        kept = self.redact(flying.exchange, kept)
-        first = self._first.pop(flying.arrival.record, None)
-        if first is None:
-            self._first[flying.arrival.record] = kept
+        if flying.exchange is None:
             return
-        endpoint = self.endpoints[flying.arrival.endpoint]
+        kept = self.redact(flying.exchange, kept)
+        first = self._first.pop(flying.record, None)
+        if first is None:
+            self._first[flying.record] = kept
+            return
+        endpoint = self.endpoints[flying.endpoint]
         self.comparer.noise(f"{endpoint.method} {endpoint.name}", first, kept)

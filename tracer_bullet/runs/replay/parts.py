@@ -15,7 +15,7 @@ from tracer_bullet.model.shots import SHOT_ERRORS, ShotBatch
 from tracer_bullet.workspace.runs import RunFolder, write_whole
 
 # Rows in memory before a part is written; some 130 bytes each.
-PART_ROWS = 200_000
+PART_ROWS = 50_000
 
 _NAMED = ("endpoint", "error")
 _ERRORS = pa.array(SHOT_ERRORS)

@@ -70,7 +70,6 @@ class _Run:
     redact: Redact
     extra: list[Finding] = field(default_factory=list)
     stop: StopEvent | None = None
-    cut: dict[str, int] = field(default_factory=dict)
     planned: int = 0
     backed_off: int = 0
     numbers: Iterator[int] = field(default_factory=count)
@@ -294,7 +293,10 @@ async def _pass(
     collector.finish()
     run.stop = run.stop or flight.stop
     if phase == "send" and feed is not None:
-        run.cut, run.planned = feed.cut, feed.planned
+        run.planned = feed.planned
+        if feed.over and run.stop is None:
+            detail = f"{feed.over} is reached; the rest of the recording was not sent"
+            run.stop = StopEvent(reason="budget", detail=detail, after_s=time.monotonic() - run.began_s)
         run.backed_off = flight.notes.backed_off if flight.notes is not None else 0
 
 
@@ -312,7 +314,7 @@ def _report(run: _Run) -> ReplayReport:
     spec, figures, planner = run.job.spec.value, run.figures, run.planner
     timing = spec.timing
     mode = "rate" if timing.rate else "shape" if timing.shape else "speed"
-    accounting = figures.accounting(planner.tally.read, planner.skipped, planner.refused, run.cut, run.planned)
+    accounting = figures.accounting(planner.tally.read, planner.skipped, planner.refused, run.planned)
     return ReplayReport(
         archive=run.job.archive.name,
         spec=spec.name,

@@ -82,3 +82,13 @@ def test_what_cannot_be_had_is_logged_and_the_service_serves(tmp_path: Path) -> 
 
 def test_nothing_is_asked_for_nothing_is_done() -> None:
     assert from_environment({}) is None
+
+
+def test_what_a_service_imports_is_light() -> None:
+    program = "import sys, tracer_bullet.capture.asgi, tracer_bullet.capture.wsgi; print(*sys.modules, sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    modules = set(done.stdout.split())
+    assert modules & {"pydantic", "yaml", "zstandard", "orjson", "numpy", "uvicorn", "starlette", "flask"} == set()
+    assert not any(
+        name.startswith(("tracer_bullet.capture.archive", "tracer_bullet.capture.redaction")) for name in modules
+    )

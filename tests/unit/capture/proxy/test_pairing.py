@@ -50,9 +50,9 @@ def test_each_is_paired_with_its_own_line_in_any_interleaving(connections: list[
 
 def test_lines_of_what_was_not_tapped_are_passed_over() -> None:
     pairing = Pairing()
-    assert list(pairing.line(_line(1))) == []
-    assert list(pairing.line(_line(2))) == []
-    assert [e.ended_ns for e in pairing.tapped(_tapped(2))] == [2 * S + 90]
+    for n, path in ((1, "/same"), (2, "/other"), (3, "/same")):
+        assert list(pairing.line(_line(n, path=path))) == []
+    assert [e.ended_ns for e in pairing.tapped(_tapped(3, path="/same"))] == [3 * S + 90]
 
 
 def test_one_that_nothing_is_logged_about_goes_on_alone() -> None:

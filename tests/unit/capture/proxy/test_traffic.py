@@ -41,6 +41,8 @@ def test_a_request_is_recorded_as_it_was_sent_and_answered() -> None:
         assert exchange.answer is not None
         assert (exchange.answer.status, exchange.answer.body) == (200, ALL_BYTES)
         assert exchange.answer.values("x-mixed-case") == ["kept"]
+        assert exchange.answer.values("server") == []
+        assert "server" not in answer.headers
         assert exchange.lacks == frozenset()
         assert exchange.session
 

@@ -169,16 +169,13 @@ def test_a_read_on_a_connection_that_was_idle_is_sent_once_more() -> None:
 
 
 def test_an_early_answer_is_taken_and_the_connection_closed() -> None:
-    body = bytes(range(256)) * 40_000  # more than systems buffer
+    body = bytes(range(256)) * 40_000  # more than systems buffer, and the server reads none of it
     arrivals = [arrival(n, "/early", "POST", body, **one_after_the_other(n)) for n in range(3)]
     outcome, recording = fire(arrivals, spare=0)
     for n in range(3):
         assert (outcome.error(n), outcome.status(n)) == ("", 413)
     assert len(recording.seen) == 3
-    assert recording.connections == 3
-    for seen in recording.seen:
-        assert body.startswith(seen.body)
-        assert len(seen.body) < len(body)
+    assert recording.connections == 3  # what is left of a request must not be taken for the next one
 
 
 def test_an_early_answer_before_a_reset_is_taken_when_it_came() -> None:

@@ -128,7 +128,8 @@ def _content(content: bytes, declared: str, prefix: str, rules: RuleSet) -> Iter
 
 def _text(content: bytes, declared: str) -> str:
     charset = _CHARSET.search(declared)
-    for name in (charset[1] if charset else "", "utf-8-sig", json.detect_encoding(content)):
+    guessed = json.detect_encoding(content) if "json" in declared.lower() else ""
+    for name in (charset[1] if charset else "", "utf-8-sig", guessed):
         try:
             codecs.lookup(name)
             return content.decode(name).removeprefix("\ufeff")

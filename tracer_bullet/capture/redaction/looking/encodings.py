@@ -15,6 +15,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 from urllib.parse import quote, unquote
 
@@ -122,6 +123,7 @@ _PARTS: Final = tuple(
     re.compile(rf"[{letters}]{{{_FEWEST},}}=*") for letters in ("A-Za-z0-9+_-", "A-Za-z0-9+", "A-Za-z0-9")
 )
 _HEX: Final = re.compile(rf"(?<![A-Za-z0-9])(?:0[xX])?((?:[0-9a-fA-F]{{2}}){{{_FEWEST // 2},}})(?![A-Za-z0-9])")
+_MOST_PACKED: Final = 8  # starts of compressed content that are tried in one run
 _LETTERS: Final = re.compile(rb"[ -~]{12,}")
 
 
@@ -185,7 +187,7 @@ def _hidden_in_base64(run: str) -> str:
         data = _from_base64(part[: len(part) - (len(part) % 4 == 1)])
         if data is not None:
             found += [letters.decode("ascii") for letters in _LETTERS.findall(data)]
-    for match in _PACKED_AT.finditer(bare):
+    for match in islice(_PACKED_AT.finditer(bare), _MOST_PACKED):
         part = bare[match.start() :]
         data = _from_base64(part[: len(part) - (len(part) % 4 == 1)])
         text = as_text(peek(data, MAX_UNPACKED)) if data is not None else None

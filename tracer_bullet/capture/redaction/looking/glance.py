@@ -37,6 +37,8 @@ def may_hold_secret(text: str) -> bool:
             return True
     if len(text) < _SHORT:
         return False
+    if "PRIVATE" in text:
+        return True
     if _RUN.search(text) is not None and _UUID.fullmatch(text) is None and _may_be_run(text):
         return True
     return _GROUPED.search(text) is not None

@@ -27,6 +27,7 @@ _TAG: Final = re.compile(r"<(?:input|meta|param|property|entry|attribute|add|ite
 _TAG_NAME: Final = re.compile(r"\b(?:name|key|id)\s*=\s*[\"']?([^\"'\s<>]{1,128})", re.IGNORECASE)
 _TAG_VALUE: Final = re.compile(r"\b(?:value|content)\s*=\s*(?:\"([^\"<>]*)\"|'([^'<>]*)'|([^\"'\s<>]+))", re.IGNORECASE)
 _MEMBERS: Final = re.compile(r"[A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*)+")  # `document.cookie`, in a script
+_LONG: Final = 256
 _VERSION: Final = re.compile(r"v?\d+(?:\.\d+)*[%a-z]{0,3}")
 
 
@@ -66,7 +67,10 @@ def named_values(text: str) -> Iterator[Pair]:
 
 
 def _assigned(text: str) -> Iterator[Pair]:
+    done = 0  # what stands in a value that was told is part of it; to look again would take a long text's square
     for match in _NAME.finditer(text):
+        if match.start() < done:
+            continue
         signing = match[3] == "="
         if what_name_says(match[2], signing=signing) is Telling.NOTHING:
             continue
@@ -77,7 +81,10 @@ def _assigned(text: str) -> Iterator[Pair]:
         tight = match[3] == "=" and not match[0].endswith((" ", "\t"))
         called = text[value.end() : value.end() + 1] == "("
         sure = group != 3 or (tight and not called and _MEMBERS.fullmatch(value[3]) is None and len(value[3]) > 2)
-        yield Pair(match[2], value[group], value.start(group), value.end(group), sure, signing)
+        pair = Pair(match[2], value[group], value.start(group), value.end(group), sure, signing)
+        if pair.could_be_secret or len(pair.value) > _LONG:
+            done = value.end()
+        yield pair
 
 
 def _elements(text: str) -> Iterator[Pair]:

@@ -126,9 +126,11 @@ def test_lines_over_the_limit_are_passed_over() -> None:
 
 def test_nul_bytes_of_rotation_by_copying() -> None:
     line = _COMBINED.format("GET /a HTTP/1.1", 200)
-    found, losses = read(FORMATS["nginx"], "\0" * 5000 + line + "\n")
-    assert len(found) == 1
-    assert losses.repaired == {c.NUL: 1}
+    for hole in (5000, 3 << 20):
+        found, losses = read(FORMATS["nginx"], f"{line}\n" + "\0" * hole + f"{line}\n")
+        assert len(found) == 2
+        assert losses.repaired == {c.NUL: 1}
+        assert not losses.lost
 
 
 def test_a_rotated_compressed_log(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ class Lines:
                     continue
                 skipping, first, rest = False, "", ""
             if not others:
-                rest += first
+                rest = (rest + first).lstrip("\0") if first[:1] == "\0" else rest + first  # a hole may be of any length
                 if len(rest) > LONGEST:
                     self._losses.lose(TOO_LONG, rest[:80])
                     rest, skipping = "", True
