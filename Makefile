@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 
 OLDEST := .venvs/oldest
 
-.PHONY: demo test test-full test-oldest lint types fix schemas bench clean
+.PHONY: demo test test-full test-again test-oldest lint types fix schemas bench clean
 
 demo: $(VENV)/.demo
 	$(BIN)/tracer-bullet demo
@@ -20,6 +20,10 @@ test: $(VENV)/.dev
 test-full: $(VENV)/.dev
 	@sh tests/setup.sh
 	$(PYTEST)
+
+# What failed in the run before, once more and one after the other: CI tells so what is broken from what is only flaky.
+test-again: $(VENV)/.dev
+	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none
 
 # The guards against the oldest version of every library that they take; .venv has the newest. Deprecations in the
 # old libraries' own code, and nothing else, are no errors here. ONLY=Contract runs the contract suites alone, as CI does.
@@ -45,6 +49,8 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.guard
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.traces
+	$(BIN)/python -m benchmarks.engine
+	$(BIN)/python -m benchmarks.replay
 
 clean:
 	rm -rf $(VENV) .venvs .tools demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

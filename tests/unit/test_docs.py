@@ -26,6 +26,8 @@ def test_every_rule_is_documented() -> None:
     said = set(re.findall(r"_finding\(\s*\"([a-z-]+)\"", audit))
     assert said == set(AUDIT_RULES)
     said |= set(re.findall(r"rule=\"([a-z-]+)\"", fire))
+    replay = "".join(p.read_text() for p in (ROOT / "tracer_bullet" / "runs" / "replay").glob("*.py"))
+    said |= set(re.findall(r"rule=\"([a-z-]+)\"", replay))
     said |= set(re.findall(r"^[A-Z_]+: Final = \"([a-z-]+)\"", complete, re.MULTILINE))
     listed = set(
         re.findall(r"^\| (`[a-z-]+`(?:, `[a-z-]+`)*)", (ROOT / "docs" / "findings.md").read_text(), re.MULTILINE)

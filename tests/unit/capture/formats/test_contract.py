@@ -103,6 +103,18 @@ def check(one: Exchange) -> None:
     assert (one.ended_ns is None) == (Lack.DURATION in lacks)
 
 
+@pytest.mark.parametrize("size", [3, 100, 1_001])
+@pytest.mark.parametrize(("key", "sample"), ALL)
+def test_it_does_not_matter_how_the_bytes_come(
+    key: str, sample: bytes, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole_losses, losses = Losses(), Losses()
+    whole = read(key, sample, whole_losses)
+    monkeypatch.setattr(streams, "CHUNK", size)
+    assert read(key, sample, losses) == whole
+    assert losses == whole_losses
+
+
 @pytest.mark.parametrize(("key", "sample"), ALL)
 def test_ids_are_there_once_or_not_at_all(key: str, sample: bytes) -> None:
     ids = [one.id for one in read(key, sample) if one.id]

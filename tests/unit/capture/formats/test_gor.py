@@ -60,9 +60,11 @@ def test_a_separator_inside_a_body_does_not_split_it() -> None:
     body = b"x" + SEPARATOR + b"y" + SEPARATOR
     post = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body
     losses = Losses()
-    first, second = read(record(b"1 a 1 0", post) + record(b"1 b 2 0", GET), losses)
-    assert first.request.body == body
-    assert second.request.target == "/a"
+    for behind in (1, 9):  # the last records are cut in another place than those before
+        losses = Losses()
+        first, *others = read(record(b"1 a 1 0", post) + record(b"1 b 2 0", GET) * behind, losses)
+        assert first.request.body == body
+        assert [one.request.target for one in others] == ["/a"] * behind
     assert losses.repaired[records.SEPARATOR_INSIDE] == 1
 
 
@@ -158,6 +160,8 @@ def test_waiting_is_bounded() -> None:
     assert list(waiting.answer("8", 1, 1)) == []
     assert list(waiting.rest()) == []
     assert waiting.unasked == 1
+    assert list(waiting.ask("a", 11, 1)) == []
+    assert list(waiting.ask("a", 12, 1)) == [(11, None)]  # nothing can answer the first one any more
 
 
 def test_what_goreplay_recorded() -> None:
@@ -199,6 +203,17 @@ def test_goreplay_replays_what_we_write(tmp_path: Path) -> None:
             process.terminate()
             process.wait(timeout=30)
     assert seen == {f"/{n}": body for n, body in enumerate(bodies)}
+
+
+def test_no_separator_is_written_but_between_records() -> None:
+    body = b"a" + SEPARATOR + b"1 00 7 0\n" + SEPARATOR
+    one = Exchange(
+        id="1", session="", source="x", started_ns=1,
+        request=Request(method="PUT", scheme="http", authority="a", target="/", body=body),
+    )  # fmt: skip
+    to = io.BytesIO()
+    GorWriter().write([one, one], to, Losses())
+    assert to.getvalue().count(SEPARATOR) == 2
 
 
 def test_what_would_be_sent_wrong_is_not_written() -> None:
