@@ -10,6 +10,7 @@ command -v my_print_defaults >/dev/null 2>&1 || missing="$missing mariadb-client
 ls /usr/include/mariadb/mysql.h >/dev/null 2>&1 || missing="$missing libmariadb-dev"
 command -v pkg-config >/dev/null 2>&1 || missing="$missing pkg-config"
 command -v gcc >/dev/null 2>&1 || missing="$missing gcc libc6-dev"
+[ -e /usr/include/pcap.h ] || missing="$missing libpcap-dev"  # GoReplay is built with it
 command -v redis-server >/dev/null 2>&1 || missing="$missing redis-server"
 [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || missing="$missing rabbitmq-server"
 command -v nginx >/dev/null 2>&1 || missing="$missing nginx"

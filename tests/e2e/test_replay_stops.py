@@ -47,6 +47,14 @@ def test_all_is_sent_once_and_told(tmp_path: Path) -> None:
     assert set(shots["status"].to_pylist()) == {200}
 
 
+def test_a_loop_and_clones_multiply_it(tmp_path: Path) -> None:
+    with answerer(tmp_path, FILE + "compare: {enabled: false}\n", count=50) as (file, server):
+        code, out, err = end(start(file, "--unarmed", "--loop", "3", "--clones", "2", "--rate", "400/s"))
+        arrived = [int(s.path.partition("n=")[2]) for s in server.take()]
+    assert code == 3, (out, err)
+    assert sorted(arrived) == sorted(list(range(50)) * 6)
+
+
 def test_the_kill_file_stops_it(tmp_path: Path) -> None:
     with answerer(tmp_path, **LONG) as (file, server):
         process = start(file, "--unarmed")

@@ -249,10 +249,9 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Capture | None
 def _opened(path: str, environ: Mapping[str, str]) -> Capture:
     archive: Any = importlib.import_module("tracer_bullet.capture.archive")
     recorder_of: Any = importlib.import_module("tracer_bullet.capture.recorder").Recorder
-    sessions: Any = importlib.import_module("tracer_bullet.capture.sessions")
-    redactor, options = _redactor(environ)
+    redactor, options, sessions = _redactor(environ)
     writer = archive.ArchiveWriter(Path(path), created_by="middleware")
-    recorder = recorder_of(writer, redactor, sessions=sessions.Sessions(redactor.pseudonyms.plain))
+    recorder = recorder_of(writer, redactor, sessions=sessions)
 
     def close() -> None:
         recorder.close()
@@ -262,7 +261,8 @@ def _opened(path: str, environ: Mapping[str, str]) -> Capture:
     return Capture(recorder.take, **options)
 
 
-def _redactor(environ: Mapping[str, str]) -> tuple[Any, dict[str, Any]]:
+def _redactor(environ: Mapping[str, str]) -> tuple[Any, dict[str, Any], Any]:
+    """The redactor, what is captured, and what tells sessions apart."""
     options: dict[str, Any] = {}
     folder = environ.get(SETTINGS_VARIABLE, "")
     if folder:
@@ -271,14 +271,16 @@ def _redactor(environ: Mapping[str, str]) -> tuple[Any, dict[str, Any]]:
         making: Any = importlib.import_module("tracer_bullet.capture.redaction.settings")
         options = {"body_limit": spec.body_limit, "exclude_paths": spec.exclude_paths, "sample": spec.sample}
         redactor = making.make_redactor(spec, Path(folder), environ)
+        sessions = importlib.import_module("tracer_bullet.capture.settings").sessions_of(spec, redactor)
     else:
         redaction: Any = importlib.import_module("tracer_bullet.capture.redaction")
         keys: Any = importlib.import_module("tracer_bullet.capture.redaction.keys")
         path = Path(environ.get(KEY_FILE_VARIABLE, "") or ".tracer-bullet/keys/capture.key")
         redactor = redaction.Redactor(redaction.Rules(), redaction.Pseudonyms(keys.load_key(path, environ)))
+        sessions = importlib.import_module("tracer_bullet.capture.sessions").Sessions(redactor.pseudonyms.plain)
     if sample := environ.get(SAMPLE_VARIABLE, ""):
         options["sample"] = float(sample)
-    return redactor, options
+    return redactor, options, sessions
 
 
 def now_ns() -> int:

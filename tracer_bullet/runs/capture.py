@@ -11,7 +11,9 @@ from tracer_bullet.capture.archive import ArchiveWriter
 from tracer_bullet.capture.recorder import Recorder
 from tracer_bullet.capture.redaction import Redactor
 from tracer_bullet.capture.redaction.settings import make_redactor
-from tracer_bullet.capture.sessions import SessionRules, Sessions
+from tracer_bullet.capture.selection import Selection
+from tracer_bullet.capture.sessions import SessionRules
+from tracer_bullet.capture.settings import selection_of, session_rules, sessions_of
 from tracer_bullet.workspace.capture import CaptureSpec
 from tracer_bullet.workspace.settings import find_workspace, load_settings
 
@@ -22,7 +24,16 @@ class CaptureRules:
 
     spec: CaptureSpec
     redactor: Redactor
-    sessions: SessionRules
+
+    @property
+    def sessions(self) -> SessionRules:
+        """Where a client's key is looked for."""
+        return session_rules(self.spec)
+
+    @property
+    def selection(self) -> Selection:
+        """Which paths, and which share of sessions."""
+        return selection_of(self.spec, self.redactor)
 
     def pseudonym(self, text: str) -> str:
         """The keyed name of a session."""
@@ -39,24 +50,7 @@ def capture_rules(start: Path, environ: Mapping[str, str]) -> CaptureRules:
     """The rules of the workspace around `start`. Raises WorkspaceError, KeyFileError."""
     spec = capture_spec(start, environ)
     redactor = make_redactor(spec, find_workspace(start) or start, environ)
-    return CaptureRules(spec=spec, redactor=redactor, sessions=session_rules(spec))
-
-
-def session_rules(spec: CaptureSpec) -> SessionRules:
-    """Where a client's key is looked for; without any in the settings, in all the usual places."""
-    if not spec.session:
-        return SessionRules()
-    named: dict[str, list[str]] = {}
-    for key in spec.session:
-        kind, _, name = key.partition(":")
-        named.setdefault(kind, []).append(name)
-    headers = [name.lower() for name in named.get("header", [])]
-    return SessionRules(
-        headers=tuple(h for h in headers if h != "authorization"),
-        cookies=tuple(named.get("cookie", [])),
-        authorization="authorization" in headers or "jwt" in named,
-        claims=tuple(named.get("jwt", ["sub"])),
-    )
+    return CaptureRules(spec=spec, redactor=redactor)
 
 
 @contextmanager
@@ -66,8 +60,8 @@ def open_recorder(path: Path, rules: CaptureRules, *, created_by: str) -> Iterat
     Raises ArchiveError (TB92x).
     """
     with ArchiveWriter(path, created_by=created_by, rules=rules.redactor.fingerprint) as writer:
-        sessions = Sessions(rules.pseudonym, rules.sessions)
-        recorder = Recorder(writer, rules.redactor, sessions=sessions)
+        sessions = sessions_of(rules.spec, rules.redactor)
+        recorder = Recorder(writer, rules.redactor, sessions=sessions, selection=rules.selection)
         try:
             yield recorder
         finally:

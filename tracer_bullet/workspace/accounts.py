@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from tracer_bullet.errors import Problem, WorkspaceError
+from tracer_bullet.workspace.tree import read_tree
 
 
 def load_accounts(path: Path) -> tuple[dict[str, str], ...]:
@@ -18,7 +18,10 @@ def load_accounts(path: Path) -> tuple[dict[str, str], ...]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise _wrong(path, [(1, f"the accounts cannot be read: {error}")]) from None
-    return _from_csv(path, text) if path.suffix.lower() == ".csv" else _from_yaml(path, text)
+    accounts = _from_csv(path, text) if path.suffix.lower() == ".csv" else _from_yaml(path, text)
+    if not accounts:
+        raise _wrong(path, [(1, "there is no account in it")])
+    return accounts
 
 
 def _from_csv(path: Path, text: str) -> tuple[dict[str, str], ...]:
@@ -29,14 +32,16 @@ def _from_csv(path: Path, text: str) -> tuple[dict[str, str], ...]:
         raise _wrong(path, [(reader.line_num, f"no valid CSV: {error}")]) from None
     if not rows:
         raise _wrong(path, [(1, "there is no header line")])
-    names = rows[0][1]
+    names = [name.strip() for name in rows[0][1]]
     wrong = [
         (line, f"{len(row)} fields, and the header line has {len(names)}")
         for line, row in rows[1:]
         if len(row) != len(names)
     ]
     if len(set(names)) != len(names):
-        wrong.insert(0, (1, "two columns have the same name"))
+        wrong.insert(0, (rows[0][0], "two columns have the same name"))
+    if "" in names:
+        wrong.insert(0, (rows[0][0], "a column has no name"))
     if wrong:
         raise _wrong(path, wrong)
     return tuple(dict(zip(names, row, strict=True)) for _, row in rows[1:])
@@ -44,16 +49,27 @@ def _from_csv(path: Path, text: str) -> tuple[dict[str, str], ...]:
 
 def _from_yaml(path: Path, text: str) -> tuple[dict[str, str], ...]:
     try:
-        found: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise _wrong(path, [(mark.line + 1 if mark else 1, f"no valid YAML: {error}")]) from None
-    if not isinstance(found, list):
+        tree = read_tree(text.encode("utf-8", "surrogatepass"), str(path))
+    except WorkspaceError as error:
+        raise WorkspaceError(error.problems, code="TB986") from None
+    if not isinstance(tree.value, list):
         raise _wrong(path, [(1, "must be a list of maps, one an account")])
-    wrong = [(1, f"account {i} is no map of fields") for i, item in enumerate(found) if not isinstance(item, dict)]
+    wrong = [(tree.lines[at], message) for at, message in _mistakes(tree.value)]
     if wrong:
         raise _wrong(path, wrong)
-    return tuple({str(name): str(value) for name, value in item.items()} for item in found)
+    return tuple(tree.value)
+
+
+def _mistakes(accounts: list[Any]) -> Iterator[tuple[str, str]]:
+    """Where, as a path in the tree, and what."""
+    for i, account in enumerate(accounts):
+        if not isinstance(account, dict):
+            yield str(i), f"account {i} is no map of fields"
+            continue
+        for name, value in account.items():
+            # A number would lose its leading zeros, and how it was written.
+            if not isinstance(value, str):
+                yield f"{i}.{name}", f"{name} must be a text: put it in quotes"
 
 
 def _wrong(path: Path, mistakes: list[tuple[int, str]]) -> WorkspaceError:

@@ -83,8 +83,9 @@ class CaptureSpec(Spec):
     """Rules, before the defaults of docs/redaction.md."""
     emails: bool = False
     """E-mail addresses are redacted wherever they stand."""
-    session: tuple[SessionKey, ...] = ("cookie:sid", "header:authorization", "client")
-    """What tells sessions apart, the first that a request has: a cookie, a header, a claim of its JWT, its client."""
+    session: tuple[SessionKey, ...] = ()
+    """What tells sessions apart, instead of all the usual places: headers, cookies (globs), query parameters,
+    Authorization (`header:authorization`, or claims of its JWT), in this order. Without any, the client does."""
     key_file: Path = Path(".tracer-bullet/keys/capture.key")
     """File of the key of pseudonyms, made when it is not there; relative to the folder of tracer-bullet.yaml.
     TRACER_BULLET_CAPTURE_KEY holds the key itself, and comes first."""

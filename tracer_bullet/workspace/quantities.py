@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-_NUMBER = r"(\d+(?:\.\d+)?|\.\d+)"
+# With an exponent, since that is how Python writes small and large numbers that stood plain in the file.
+_NUMBER = r"((?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?)"
 _SPEED = re.compile(rf"{_NUMBER}\s*x?")
 _RATE = re.compile(rf"{_NUMBER}\s*(?:/|per)\s*(s|min|h)")
 _SHARE = re.compile(rf"{_NUMBER}\s*(%?)")
 _SIZE = re.compile(rf"{_NUMBER}\s*(B|kB|MB|GB|TB|KiB|MiB|GiB|TiB)?")
+_MOST_BYTES = 2**63
 _SECONDS = {"s": 1, "min": 60, "h": 3600}
 _BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12} | {
     f"{prefix}iB": 1024**power for power, prefix in enumerate("KMGT", start=1)
@@ -20,16 +23,17 @@ _BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12} | {
 
 def _speed(value: Any) -> float:
     found = _SPEED.fullmatch(_text(value))
-    if found is None or float(found[1]) <= 0:
+    if found is None or not 0 < float(found[1]) < math.inf:
         raise ValueError("must be a factor above nothing, as 4x or 0.5x")
     return float(found[1])
 
 
 def _rate(value: Any) -> float:
     found = _RATE.fullmatch(_text(value))
-    if found is None or float(found[1]) <= 0:
+    rate = float(found[1]) / _SECONDS[found[2]] if found else 0.0
+    if not 0 < rate < math.inf:
         raise ValueError("must be a rate above nothing, as 500/s or 90/min")
-    return float(found[1]) / _SECONDS[found[2]]
+    return rate
 
 
 def _share(value: Any) -> float:
@@ -42,9 +46,10 @@ def _share(value: Any) -> float:
 
 def _size(value: Any) -> int:
     found = _SIZE.fullmatch(_text(value))
-    if found is None:
+    size = float(found[1]) * _BYTES[found[2] or "B"] if found else math.inf
+    if size >= _MOST_BYTES:
         raise ValueError("must be a size, as 500 MB or 2 GiB")
-    return int(float(found[1]) * _BYTES[found[2] or "B"])
+    return round(size)
 
 
 def _text(value: Any) -> str:

@@ -252,6 +252,14 @@ class LimitsSpec(Spec):
     """Further `host` or `host:port` that requests may go to, besides the target's own and those of `rewrite.hosts`."""
 
 
+class TlsSpec(Spec):
+    """Whom to trust, for targets behind https."""
+
+    verify: bool = True
+    ca_file: Path | None = None
+    """PEM of the authorities that are trusted instead of the system's; relative to this file."""
+
+
 class GuardrailsSpec(Spec):
     """When sending stops, exit code 4 (lateness: invalid, 3)."""
 
@@ -300,6 +308,7 @@ class Replay(Document):
     timing: TimingSpec = TimingSpec()
     compare: CompareSpec = CompareSpec()
     limits: LimitsSpec = LimitsSpec()
+    tls: TlsSpec = TlsSpec()
     guardrails: GuardrailsSpec = GuardrailsSpec()
     proof: ProofSpec = ProofSpec()
     audit: AuditSpec = AuditSpec()

@@ -39,7 +39,8 @@ async def until_gone(pid: int) -> None:
 def test_stop_ends_within_a_second_and_accounts_for_all() -> None:
     arrivals = [
         arrival(0, "/plain"), arrival(1, "/never"), arrival(2, "/gated"),
-        *(arrival(n, "/plain", after=1, session=1) for n in range(3, 10)),
+        *(arrival(n, "/plain") for n in range(3, 6)),  # wait for a connection
+        *(arrival(n, "/plain", after=1, session=1) for n in range(6, 10)),
         *(arrival(n, "/plain", due_ns=3_600_000_000_000) for n in range(10, 700)),
     ]  # fmt: skip
     pulled: list[Arrival] = []
@@ -51,7 +52,8 @@ def test_stop_ends_within_a_second_and_accounts_for_all() -> None:
 
     async def run() -> tuple[Outcome, float, Recording]:
         outcome, recording = Outcome(), Recording()
-        async with recording.serving(), EngineProcess(EngineSettings(ahead_s=1e6)) as engine:
+        settings = EngineSettings(ahead_s=1e6, connections=2, spare=0)
+        async with recording.serving(), EngineProcess(settings) as engine:
             engine.define(origin(recording.port))
             engine.define(Endpoint(number=0, method="GET", name="/plain"))
             began = 0.0

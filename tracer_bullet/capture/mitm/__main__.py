@@ -19,7 +19,7 @@ from tracer_bullet.capture.archive import ArchiveWriter
 from tracer_bullet.capture.mitm.receiver import Received, receive
 from tracer_bullet.capture.recorder import Recorder
 from tracer_bullet.capture.redaction.settings import make_redactor
-from tracer_bullet.capture.sessions import Sessions
+from tracer_bullet.capture.settings import selection_of, sessions_of
 from tracer_bullet.errors import ExitCode, TracerBulletError
 from tracer_bullet.workspace.capture import CaptureSpec
 from tracer_bullet.workspace.settings import find_workspace, load_settings
@@ -46,7 +46,8 @@ def _record(path: Path, workspace: Path | None, body_limit: int) -> None:
     spec = CaptureSpec() if folder is None else load_settings(folder, os.environ).value.capture
     redactor = make_redactor(spec, folder or Path.cwd(), os.environ)
     with ArchiveWriter(path, created_by=f"tracer-bullet {__version__} mitmproxy", rules=redactor.fingerprint) as writer:
-        with Recorder(writer, redactor, sessions=Sessions(redactor.pseudonyms.plain)) as recorder:
+        sessions, selection = sessions_of(spec, redactor), selection_of(spec, redactor)
+        with Recorder(writer, redactor, sessions=sessions, selection=selection) as recorder:
             print("ready", flush=True)  # noqa: T201
             with io.FileIO(sys.stdin.fileno(), closefd=False) as stream:
                 received = receive(stream, recorder.take, body_limit=body_limit)

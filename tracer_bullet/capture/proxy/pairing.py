@@ -16,7 +16,7 @@ from tracer_bullet.capture.cuts import without_frames
 from tracer_bullet.model.exchange import Answer, Exchange, Lack, Request
 
 # How long one half waits for the other; Envoy writes its log at least this often many times over.
-WAIT_NS: Final = 2_000_000_000
+WAIT_NS: Final = 5_000_000_000
 # Envoy's clock of headers and of the log may be read a moment apart.
 _SLACK_NS: Final = 5_000_000
 _VERSIONS: Final = {"HTTP/1.0": "1.0", "HTTP/1.1": "1.1", "HTTP/2": "2", "HTTP/3": "3"}

@@ -105,7 +105,9 @@ class Recording:
         batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
         if not self._queue:
             self._queued.clear()
-        work = asyncio.get_running_loop().run_in_executor(self._thread, self._record, batch, final)
+        # As far as the queue has come: what is behind may be the very line that an exchange waits for.
+        now_ns = batch[-1].told_ns if self._queue else self._clock()
+        work = asyncio.get_running_loop().run_in_executor(self._thread, self._record, batch, now_ns, final)
         # Cancelling must not leave the thread at work on what nobody waits for.
         try:
             await asyncio.shield(work)
@@ -115,8 +117,7 @@ class Recording:
         finally:
             self._room += sum(len(told.data) for told in batch)
 
-    def _record(self, batch: list[Told], final: bool) -> None:
-        now_ns = self._clock()
+    def _record(self, batch: list[Told], now_ns: int, final: bool) -> None:
         for told in batch:
             self._hand_over(self._read(told))
         self._hand_over(self._pairing.expired(now_ns))

@@ -22,7 +22,9 @@ EMAIL_DOMAIN: Final = "redacted.invalid"
 # {"alg":"HS256","kid":"tracer-bullet","typ":"JWT"}
 _JWT_HEAD: Final = base64.urlsafe_b64encode(b'{"alg":"HS256","kid":"tracer-bullet","typ":"JWT"}').rstrip(b"=").decode()
 _TEXT: Final = re.compile(r"tbp_[a-z2-7]{24}")
-_BEGINNING: Final = re.compile(rf"tbp_[a-z2-7]{{0,24}}(?:@[a-z.]*|(?<=[a-z2-7]{{24}})[^A-Za-z0-9].{{0,7}})?\Z|{_JWT_HEAD}")
+_BEGINNING: Final = re.compile(
+    rf"t(?:bp?)?\Z|tbp_[a-z2-7]{{0,24}}(?:@[a-z.]*|(?<=[a-z2-7]{{24}})[^A-Za-z0-9].{{0,7}})?\Z|{_JWT_HEAD}"
+)
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _HEX: Final = re.compile(r"[0-9a-f]{16,256}|[0-9A-F]{16,256}")
 _DIGITS: Final = re.compile(r"-?\d{1,64}")

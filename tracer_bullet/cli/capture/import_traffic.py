@@ -35,6 +35,7 @@ def command(
         format=format_,
         read=ReadOptions(scheme=scheme, authority=authority, log_format=log_format, log_time=log_time),  # type: ignore[arg-type]
         sessions=rules.sessions,
+        selection=rules.selection,
         tell=(lambda count: rewrite_line(f"read {count} exchanges")) if shows else None,
     )
     opened = [sys.stdin.buffer if str(source) == "-" else source for source in sources]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from dataclasses import dataclass
+from pathlib import Path
 
 from tracer_bullet import __version__
 from tracer_bullet.context.carriers import HEADER, TRACESTATE, write_baggage, write_tracestate
@@ -84,4 +85,6 @@ def _engine(job: ReplayJob, context: Context) -> EngineSettings:
         answer_s=limits.answer_s,
         total_s=limits.total_s,
         back_off_s=spec.guardrails.back_off_s,
+        verify=spec.tls.verify,
+        ca_file="" if spec.tls.ca_file is None else str(Path(job.spec.file).absolute().parent / spec.tls.ca_file),
     )

@@ -129,11 +129,16 @@ class Comparing:
     endpoints: Sequence[Endpoint]
     # Session → recorded value → the one that stands for it.
     _minted: dict[int, dict[bytes, bytes]] = field(default_factory=dict)
+    # Session → how many have come back, less than nothing; once its last one has, how many are still to come.
+    _left: dict[int, int] = field(default_factory=dict)
 
     def shots(self, batch: ShotBatch, flights: Sequence[Flying]) -> None:  # noqa: ARG002
-        """See Listener."""
+        """See Listener. A session is forgotten when all of it is back: its last request need not come back last."""
         for flying in flights:
-            if flying.last:
+            left = self._left.pop(flying.session, 0) - 1 + (flying.nth if flying.last else 0)
+            if left:
+                self._left[flying.session] = left
+            else:
                 self._minted.pop(flying.session, None)
 
     def answer(self, flying: Flying, kept: KeptAnswer) -> None:

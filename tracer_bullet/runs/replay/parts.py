@@ -45,6 +45,7 @@ class ShotParts:
         self._batches: list[pa.RecordBatch] = []
         self._rows = 0
         self._parts = 0
+        self._names = pa.array([], pa.string())
         folder.shot_parts.mkdir(exist_ok=True)
 
     def add(self, batch: ShotBatch) -> None:
@@ -66,11 +67,12 @@ class ShotParts:
         self._batches, self._rows = [], 0
 
     def _arrow(self, batch: ShotBatch) -> pa.RecordBatch:
-        names = pa.array([f"{e.method} {e.name}" for e in self._endpoints])
+        if len(self._names) != len(self._endpoints):  # shared by batches: a copy each would fill the memory
+            self._names = pa.array([f"{e.method} {e.name}" for e in self._endpoints], pa.string())
         columns = {
             name: pa.array(_numbers(getattr(batch, name))) for name in SHOT_PART_SCHEMA.names if name not in _NAMED
         }
-        columns["endpoint"] = pa.DictionaryArray.from_arrays(pa.array(_numbers(batch.endpoint)), names)
+        columns["endpoint"] = pa.DictionaryArray.from_arrays(pa.array(_numbers(batch.endpoint)), self._names)
         columns["error"] = pa.DictionaryArray.from_arrays(pa.array(_numbers(batch.error).astype(np.int32)), _ERRORS)
         return pa.RecordBatch.from_arrays([columns[name] for name in SHOT_PART_SCHEMA.names], schema=SHOT_PART_SCHEMA)
 

@@ -24,11 +24,12 @@ _MIN_JUDGED = 20
 
 @dataclass(slots=True)
 class _Pending:
-    """A bullet whose trace is awaited. `whole_at`: when it was first seen complete; late spans may still come."""
+    """A bullet whose trace is awaited. `quiet_from_s`: since when it has `spans` spans; late ones may still come."""
 
     result: BulletResult
     deadline_s: float
-    whole_at_s: float | None = None
+    spans: int = -1
+    quiet_from_s: float = 0.0
 
 
 @dataclass
@@ -45,6 +46,7 @@ class Proof:
     endpoints: set[str] = field(default_factory=set)
     stop: StopEvent | None = None
     _pending: dict[str, _Pending] = field(default_factory=dict)
+    _lost: int = 0
     _began_s: float = field(default_factory=time.monotonic)
 
     def add(self, result: BulletResult) -> None:
@@ -89,21 +91,20 @@ class Proof:
         trace = whole_trace(pending.result, {pending.result.trace_id: spans})
         system = self.job.target.system
         gaps = find_gaps(trace, system, step_span_ids(pending.result))
-        if gaps:
-            pending.whole_at_s = None
-            if now_s < pending.deadline_s:
-                return
-        else:
-            pending.whole_at_s = pending.whole_at_s or now_s
-            if now_s < min(pending.whole_at_s + self.job.traces.quiet_s, pending.deadline_s):
-                return
+        if len(spans) != pending.spans:
+            pending.spans, pending.quiet_from_s = len(spans), now_s
+        awaited_s = pending.deadline_s if gaps else pending.quiet_from_s + self.job.traces.quiet_s
+        if now_s < min(awaited_s, pending.deadline_s):
+            return
         del self._pending[pending.result.trace_id]
         findings = audit_trace(trace, system, self.job.rules)
         verdict = judge_bullet(pending.result.bullet, trace, (), findings, gaps)
         self.verdicts.append(verdict)
         self.spans.extend((*pending.result.spans, *spans))
         if verdict.outcome is Outcome.PASSED:
-            self.endpoints.update(shot.step for shot in pending.result.shots)
+            # What was sent and never answered proves nothing of its endpoint.
+            self.endpoints.update(shot.step for shot in pending.result.shots if shot.error is None)
+        self._lost += any(f.severity is Severity.GAP for f in verdict.findings)
         self._alarm(verdict, now_s - self._began_s)
 
     def _alarm(self, verdict: BulletVerdict, after_s: float) -> None:
@@ -114,8 +115,7 @@ class Proof:
             detail = f"{errors[0].rule}: {errors[0].message}"
             self.stop = StopEvent(reason="not-harmless", detail=detail, after_s=after_s)
             return
-        lost = sum(1 for v in self.verdicts if any(f.severity is Severity.GAP for f in v.findings))
         allowed = self.job.spec.value.guardrails.lost_traces
-        if len(self.verdicts) >= _MIN_JUDGED and lost / len(self.verdicts) > allowed:
-            detail = f"{lost} of {len(self.verdicts)} traces did not come back whole (allowed: {allowed:.0%})"
+        if len(self.verdicts) >= _MIN_JUDGED and self._lost / len(self.verdicts) > allowed:
+            detail = f"{self._lost} of {len(self.verdicts)} traces did not come back whole (allowed: {allowed:.0%})"
             self.stop = StopEvent(reason="lost-traces", detail=detail, after_s=after_s)

@@ -52,6 +52,16 @@ class Outside:
     reasons: Sequence[Callable[[], StopEvent | None]] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """The exchanges of an archive, in order; may be read again and again, as a loop does."""
+
+    archive: Archive
+
+    def __iter__(self) -> Iterator[Exchange]:
+        return self.archive.exchanges()
+
+
 @dataclass
 class _Run:
     """A replay under way."""
@@ -81,9 +91,10 @@ class _Run:
         bullets = Bullets(spec.name, self.folder.run_id, _chance, self.numbers, per_request=spec.trace == "request")
         return Collector(bullets, self.proof, self.planner.endpoints, self.planner.origins, share)
 
-    def exchanges(self) -> Iterator[Exchange]:
-        """The recording from its beginning."""
-        return self.archive.exchanges()
+    @property
+    def recording(self) -> Recording:
+        """The recording, from its beginning each time that it is read."""
+        return Recording(self.archive)
 
     def look(self) -> StopEvent | None:
         """Why to stop now."""
@@ -189,10 +200,12 @@ async def _phases(run: _Run) -> AsyncIterator[RunEvent]:
         async for event in _arm(run):
             yield event
         ready = not run.extra
-    if ready and run.job.spec.value.compare.enabled and run.job.spec.value.compare.noise_pairs:
+        # A bullet that did harm ends it, though another one of its endpoint was clean.
+        run.stop = run.stop or run.proof.stop
+    if ready and run.stop is None and run.job.spec.value.compare.enabled and run.job.spec.value.compare.noise_pairs:
         async for event in _learn_noise(run):
             yield event
-    if ready:
+    if ready and run.stop is None:
         async for event in _send(run):
             yield event
     yield PhaseStarted(phase="judge", detail="traces, answers, punctuality")
@@ -216,7 +229,7 @@ async def _arm(run: _Run) -> AsyncIterator[RunEvent]:
                                     f" endpoint once (proof.max_arming_requests: {allowed})"))  # fmt: skip
         return
     unsent = Unsent(run.planner.endpoints)
-    async for event in _pass(run, "arm", run.planner.arming(run.exchanges()), 1.0, run.found.arming_requests, unsent):
+    async for event in _pass(run, "arm", run.planner.arming(run.recording), 1.0, run.found.arming_requests, unsent):
         yield event
     await run.proof.settle()
     missing = [e for e in endpoints if e not in run.proof.endpoints]
@@ -241,7 +254,7 @@ async def _learn_noise(run: _Run) -> AsyncIterator[RunEvent]:
     """Requests sent twice: what differs between their answers is no finding."""
     yield PhaseStarted(phase="noise", detail="requests sent twice, to learn what differs by itself")
     pairs = NoisePairs(run.comparer, run.redact, run.planner.endpoints)
-    async for event in _pass(run, "noise", run.planner.noise(run.exchanges()), 0.0, 0, pairs):
+    async for event in _pass(run, "noise", run.planner.noise(run.recording), 0.0, 0, pairs):
         yield event
 
 
@@ -253,7 +266,7 @@ async def _send(run: _Run) -> AsyncIterator[RunEvent]:
     yield PhaseStarted(phase="send", detail=f"{total} requests in {run.beginning.duration_s:.0f} s at {target}")
     listeners: list[Listener] = [run.figures, Comparing(run.comparer, run.redact, run.planner.endpoints)]
     listeners += run.outside.listeners(run.planner.endpoints)
-    planned = run.planner.plan(run.exchanges())
+    planned = run.planner.plan(run.recording)
     run.began_s = time.monotonic()
     watching = asyncio.create_task(run.proof.watch())
     try:
@@ -288,12 +301,15 @@ async def _pass(
         feed = Feed(planned, origins=run.planner.origins, define=engine.define, limits=limits)
         return feed
 
-    async for done in flight.fly(open_feed, time.time_ns() + _LEAD_NS):
-        yield Progress(phase=phase, done=done, total=max(total, done))
+    try:
+        async for done in flight.fly(open_feed, time.time_ns() + _LEAD_NS):
+            yield Progress(phase=phase, done=done, total=max(total, done))
+    finally:  # an interrupted run tells it too
+        run.stop = run.stop or flight.stop
+        if phase == "send" and feed is not None:
+            run.planned = feed.planned
     collector.finish()
-    run.stop = run.stop or flight.stop
     if phase == "send" and feed is not None:
-        run.planned = feed.planned
         if feed.over and run.stop is None:
             detail = f"{feed.over} is reached; the rest of the recording was not sent"
             run.stop = StopEvent(reason="budget", detail=detail, after_s=time.monotonic() - run.began_s)
@@ -319,7 +335,7 @@ def _report(run: _Run) -> ReplayReport:
         archive=run.job.archive.name,
         spec=spec.name,
         mode=mode,
-        speed=timing.speed or 1.0,
+        speed=planner.speed,
         sessions=run.beginning.sessions,
         accounting=replace(accounting, backed_off=run.backed_off),
         timing=figures.histograms.timing(spec.guardrails.lateness_p99_ms),
@@ -340,7 +356,7 @@ def _write_manifest(run: _Run, state: str) -> None:
 
 def _leave_readable(run: _Run) -> None:
     """An interrupted replay keeps what it has. What fails here must not hide why the run ended."""
-    with contextlib.suppress(TracerBulletError):
+    with contextlib.suppress(Exception):
         _write_manifest(run, "interrupted")
         run.figures.parts.flush()
         run.stop = run.stop or StopEvent(
