@@ -23,7 +23,7 @@ from tracer_bullet.errors import TracerBulletError, UnreachableError, UsageError
 _POLL_S: Final = 0.05
 _AGAIN_S: Final = 0.1
 # How long, once all requests have ended, their last records may take from Envoy to us.
-_LAST_S: Final = 2.0
+_LAST_S: Final = 5.0
 # A document holds both bodies in base64 (4/3) and headers of up to Envoy's 8 MiB a side, each byte up to six (\\u0000).
 _HEADERS_BYTES: Final = 2 * 8 * 1_048_576 * 6
 _STATS: Final = f"^http%5C.{STAT_PREFIX}%5C.downstream_rq_(total%7Cactive)$"

@@ -15,7 +15,6 @@ from tracer_bullet.engine import EngineProcess
 from tracer_bullet.errors import TracerBulletError, UsageError
 from tracer_bullet.model import Finding, PhaseStarted, Progress, RunEnded, RunEvent, RunStarted, Severity, Verdict
 from tracer_bullet.model.arrival import Endpoint
-from tracer_bullet.model.exchange import Exchange
 from tracer_bullet.model.replay import ReplayReport, StopEvent
 from tracer_bullet.replay.compare import Comparer
 from tracer_bullet.replay.fidelity import FidelityMeter
@@ -52,16 +51,6 @@ class Outside:
     reasons: Sequence[Callable[[], StopEvent | None]] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """The exchanges of an archive, in order; may be read again and again, as a loop does."""
-
-    archive: Archive
-
-    def __iter__(self) -> Iterator[Exchange]:
-        return self.archive.exchanges()
-
-
 @dataclass
 class _Run:
     """A replay under way."""
@@ -90,11 +79,6 @@ class _Run:
         spec = self.job.spec.value
         bullets = Bullets(spec.name, self.folder.run_id, _chance, self.numbers, per_request=spec.trace == "request")
         return Collector(bullets, self.proof, self.planner.endpoints, self.planner.origins, share)
-
-    @property
-    def recording(self) -> Recording:
-        """The recording, from its beginning each time that it is read."""
-        return Recording(self.archive)
 
     def look(self) -> StopEvent | None:
         """Why to stop now."""
@@ -229,7 +213,9 @@ async def _arm(run: _Run) -> AsyncIterator[RunEvent]:
                                     f" endpoint once (proof.max_arming_requests: {allowed})"))  # fmt: skip
         return
     unsent = Unsent(run.planner.endpoints)
-    async for event in _pass(run, "arm", run.planner.arming(run.recording), 1.0, run.found.arming_requests, unsent):
+    async for event in _pass(
+        run, "arm", run.planner.arming(run.archive.exchanges()), 1.0, run.found.arming_requests, unsent
+    ):
         yield event
     await run.proof.settle()
     missing = [e for e in endpoints if e not in run.proof.endpoints]
@@ -254,7 +240,7 @@ async def _learn_noise(run: _Run) -> AsyncIterator[RunEvent]:
     """Requests sent twice: what differs between their answers is no finding."""
     yield PhaseStarted(phase="noise", detail="requests sent twice, to learn what differs by itself")
     pairs = NoisePairs(run.comparer, run.redact, run.planner.endpoints)
-    async for event in _pass(run, "noise", run.planner.noise(run.recording), 0.0, 0, pairs):
+    async for event in _pass(run, "noise", run.planner.noise(run.archive.exchanges()), 0.0, 0, pairs):
         yield event
 
 
@@ -266,7 +252,7 @@ async def _send(run: _Run) -> AsyncIterator[RunEvent]:
     yield PhaseStarted(phase="send", detail=f"{total} requests in {run.beginning.duration_s:.0f} s at {target}")
     listeners: list[Listener] = [run.figures, Comparing(run.comparer, run.redact, run.planner.endpoints)]
     listeners += run.outside.listeners(run.planner.endpoints)
-    planned = run.planner.plan(run.recording)
+    planned = run.planner.plan(run.archive.exchanges)
     run.began_s = time.monotonic()
     watching = asyncio.create_task(run.proof.watch())
     try:
