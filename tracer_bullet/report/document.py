@@ -103,7 +103,8 @@ def build_document(
         totals=_totals(verdict, view, traces, analysis),
         insight=insight,
     )
-    started = replace(_started(manifest, verdict, analysis, views), replay=build_replay(replay))
+    judged = () if verdict is None else verdict.findings
+    started = replace(_started(manifest, verdict, analysis, views), replay=build_replay(replay, judged))
     return _analysed(started, analysis) if verdict is None else _judged(started, verdict, traces, flag_sent)
 
 

@@ -1,7 +1,7 @@
 """JUnit XML of a run, for CI servers.
 
 One suite a run. Cases are aggregated over bullets, so 500 bullets give as many cases as one:
-one per expectation (step, name, file line), one per audit rule that found something, and
+one per expectation (step, name, file line), one per endpoint of a replay, one per audit rule that found something, and
 `verdict`, which says the run's outcome. `<failure>` is failed, `<error>` is inconclusive or
 aborted, a mere warning is a passed case with `<system-out>`. What XML 1.0 does not allow
 (section 2.2, Char) is not in a document's text.
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from tracer_bullet.model import Outcome, Severity
 from tracer_bullet.report.shape import CheckRow, Document, FindingRow
+from tracer_bullet.report.shape_replay import EndpointRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,27 +79,22 @@ def _check_case(row: CheckRow) -> _Case:
 
 
 def _endpoint_cases(document: Document) -> list[_Case]:
-    """One case an endpoint of a replay: failed when a finding that fails the run is about it."""
-    if document.replay is None:
-        return []
-    found: dict[str, list[FindingRow]] = {}
-    for row in document.findings:
-        if row.severity is Severity.ERROR:
-            found.setdefault(row.operation, []).append(row)
-    cases = []
-    for endpoint in document.replay.endpoints:
-        rows = found.get(endpoint.name, [])
-        cases.append(
-            _Case(
-                group="endpoints",
-                name=endpoint.name,
-                outcome=Outcome.FAILED if rows else Outcome.PASSED,
-                kind=rows[0].rule if rows else "endpoint",
-                message=rows[0].message if rows else "",
-                text="\n".join(r.message for r in rows) or f"{endpoint.sent} sent: {endpoint.outcomes}",
-            )
-        )
-    return cases
+    """One case an endpoint of a replay: failed when a finding that fails the run is about it, an error when no bullet
+    to it was proved harmless."""
+    return [] if document.replay is None else [_endpoint_case(row) for row in document.replay.endpoints]
+
+
+def _endpoint_case(row: EndpointRow) -> _Case:
+    sent = f"{row.sent} sent: {row.outcomes}"
+    rule, message = next(iter(row.faults), ("endpoint-unproved", "" if row.proved else "no bullet to it was clean"))
+    return _Case(
+        group="endpoints",
+        name=row.name,
+        outcome=Outcome.FAILED if row.faults else Outcome.PASSED if row.proved else Outcome.INCONCLUSIVE,
+        kind=rule,
+        message=message,
+        text="\n".join((*(told for _, told in row.faults), sent)),
+    )
 
 
 def _by_rule(document: Document) -> dict[str, list[FindingRow]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from tracer_bullet.model import Finding, Severity
 from tracer_bullet.model.replay import Comparison, Difference, EndpointResult, Fidelity, Quantiles, ReplayReport, Timing
 from tracer_bullet.report import text
 from tracer_bullet.report.graph_view import cut_note
@@ -15,18 +16,22 @@ MAX_DIFFERENCES = 100
 MAX_CORRELATIONS = 50
 
 
-def build_replay(report: ReplayReport | None) -> ReplayView | None:
-    """The view; None for a run that was no replay."""
+def build_replay(report: ReplayReport | None, findings: Sequence[Finding] = ()) -> ReplayView | None:
+    """The view; None for a run that was no replay. `findings` are those of its verdict."""
     if report is None:
         return None
-    endpoints = sorted(report.endpoints, key=lambda e: (-e.failed, -e.sent, e.endpoint))
+    faults = _faults(findings)
+    endpoints = sorted(report.endpoints, key=lambda e: (e.endpoint not in faults, -e.failed, -e.sent, e.endpoint))
+    armed = frozenset(report.armed)
     differences, differences_note = _differences(report.comparison)
     correlations = report.correlations[:MAX_CORRELATIONS]
     return ReplayView(
         summary=_summary(report),
         facts=tuple(_facts(report)),
         tiles=_tiles(report),
-        endpoints=tuple(_endpoint(e) for e in endpoints[:MAX_ENDPOINTS]),
+        endpoints=tuple(
+            _endpoint(e, faults.get(e.endpoint, []), proved=e.endpoint in armed) for e in endpoints[:MAX_ENDPOINTS]
+        ),
         endpoints_note=cut_note(min(len(endpoints), MAX_ENDPOINTS), len(endpoints), "endpoint", "failures first"),
         differences=differences,
         differences_note=differences_note,
@@ -41,6 +46,15 @@ def build_replay(report: ReplayReport | None) -> ReplayView | None:
         minted_note=cut_note(len(correlations), len(report.correlations), "value", "as found"),
         report=report,
     )
+
+
+def _faults(findings: Sequence[Finding]) -> dict[str, list[tuple[str, str]]]:
+    """Endpoint → (rule, message). Findings about a service are about its own operations, whose names may be the same."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for f in findings:
+        if f.severity is Severity.ERROR and f.operation and not f.service:
+            found.setdefault(f.operation, []).append((text.line(f.rule, 80), text.line(f.message)))
+    return found
 
 
 def _summary(report: ReplayReport) -> str:
@@ -71,18 +85,18 @@ def _tiles(report: ReplayReport) -> tuple[Tile, ...]:
             note=f"from the intended time; p50 {text.ms(overall.latency.p50_ms)}",
         ),
         Tile(
-            label="Own lateness p99",
+            label="Late p99",
             value=text.ms(t.lateness.p99_ms),
-            note=f"bound {text.ms(t.bound_ms)}" + ("" if t.valid else ": INVALID"),
+            note=f"of the harness itself; bound {text.ms(t.bound_ms)}" + ("" if t.valid else ": INVALID"),
             tone=Tone.PLAIN if t.valid else Tone.UNSURE,
         ),
     ]
     if compared is not None:
         tiles.append(
             Tile(
-                label="Answers as recorded",
+                label="As recorded",
                 value=text.percent(compared.equal, compared.compared),
-                note=f"of {text.count(compared.compared)}; {text.plural(len(compared.findings), 'finding')}",
+                note=f"of {text.plural(compared.compared, 'answer')}; {text.plural(len(compared.findings), 'difference')}",
                 tone=Tone.BAD if compared.findings else Tone.PLAIN,
             )
         )
@@ -101,15 +115,23 @@ def _facts(report: ReplayReport) -> list[Fact]:
         ("Over the wire", f"{text.count(a.request_bytes)} B out, {text.count(a.answer_bytes)} B in", Tone.PLAIN),
         *((label, value, Tone.PLAIN) for label, value in _punctuality(report.timing)),
         *((label, value, Tone.PLAIN) for label, value in _fidelity(report.fidelity)),
-        ("Endpoints proved", f"{len(report.armed)} of {len(report.endpoints)}", _proof_tone(report)),
+        ("Endpoints proved", _proved(report), Tone.PLAIN if _all_proved(report) else Tone.UNSURE),
         ("Traces audited", text.count(report.audited), Tone.PLAIN if report.audited else Tone.UNSURE),
         ("Stopped by", f"{stop.reason} after {stop.after_s:.1f} s" if stop else "", Tone.BAD),
     ]
     return [Fact(label=label, value=text.line(value), tone=tone) for label, value, tone in rows if value]
 
 
-def _proof_tone(report: ReplayReport) -> Tone:
-    return Tone.PLAIN if len(report.armed) >= len(report.endpoints) else Tone.UNSURE
+def _proved(report: ReplayReport) -> str:
+    """Of those that requests were sent to; of a replay that was not begun, those that were proved all the same."""
+    if not report.endpoints:
+        return text.count(len(report.armed))
+    proved = {e.endpoint for e in report.endpoints} & set(report.armed)
+    return f"{len(proved)} of {len(report.endpoints)}"
+
+
+def _all_proved(report: ReplayReport) -> bool:
+    return bool(report.endpoints) and {e.endpoint for e in report.endpoints} <= set(report.armed)
 
 
 def _punctuality(timing: Timing) -> list[tuple[str, str]]:
@@ -151,7 +173,7 @@ def _reasons(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{text.count(n)} {why}" for why, n in sorted(counts.items(), key=lambda i: (-i[1], i[0])) if n)
 
 
-def _endpoint(e: EndpointResult) -> EndpointRow:
+def _endpoint(e: EndpointResult, faults: Sequence[tuple[str, str]], *, proved: bool) -> EndpointRow:
     q = e.latency
     numbers = (("p50", q.p50_ms), ("p90", q.p90_ms), ("p99", q.p99_ms), ("p99.9", q.p999_ms), ("max", q.max_ms))
     return EndpointRow(
@@ -159,7 +181,9 @@ def _endpoint(e: EndpointResult) -> EndpointRow:
         sent=e.sent,
         failed=e.failed,
         outcomes=_reasons({**e.statuses, **e.errors}),
-        tone=Tone.BAD if e.failed else Tone.GOOD,
+        faults=tuple(faults),
+        proved=proved,
+        tone=Tone.BAD if e.failed or faults else Tone.GOOD if proved else Tone.UNSURE,
         quantiles=tuple((label, value, text.ms(value)) for label, value in numbers),
         service=text.ms(e.service.p99_ms) if e.service.count else "",
         held=text.ms(e.held.p99_ms) if e.held.count else "",

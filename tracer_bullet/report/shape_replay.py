@@ -10,12 +10,15 @@ from tracer_bullet.report.shape_base import Fact, Tile, Tone
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointRow:
-    """An endpoint. `quantiles`: (label, milliseconds, text) of the latency from the intended time."""
+    """An endpoint. `quantiles`: (label, milliseconds, text) of the latency from the intended time. `faults`: (rule,
+    message) of what fails the run because of it. `proved`: a bullet to it was clean."""
 
     name: str
     sent: int
     failed: int
     outcomes: str
+    faults: tuple[tuple[str, str], ...]
+    proved: bool
     tone: Tone
     quantiles: tuple[tuple[str, float, str], ...]
     service: str

@@ -55,6 +55,14 @@ def test_what_is_no_tnetstring_is_refused(broken: bytes) -> None:
         load(broken)
 
 
+def test_deep_nesting_is_refused() -> None:
+    deep = b"0:~"
+    for _ in range(3_000):
+        deep = b"%d:%s]" % (len(deep), deep)
+    with pytest.raises(ValueError, match="deep"):
+        load(deep)
+
+
 @pytest.mark.parametrize("place", range(11))
 def test_old_layouts_read_as_new_ones_do(place: int) -> None:
     old = [layouts(flow)[place][1] for flow in FLOWS]

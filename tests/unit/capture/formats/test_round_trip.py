@@ -96,6 +96,13 @@ def test_a_body_without_its_coding_has_headers_that_fit() -> None:
     assert losses.repaired.total() == 1
 
 
+def test_bodies_in_another_charset_keep_their_bytes() -> None:
+    said = (("Host", "a.example"), ("Content-Type", "text/plain; charset=latin-1"))
+    given_ = _exchange(body="ä".encode(), headers=said, answer=Answer(status=200, headers=said[1:], body="ä".encode()))
+    (found,) = read("har", write("har", [given_]), Losses())
+    assert (found.request.body, found.answer) == (given_.request.body, given_.answer)
+
+
 def test_a_coding_that_is_not_known_stays() -> None:
     given_ = _exchange(answer=Answer(status=200, headers=(("Content-Encoding", "br"),), body=b"\x0b\x01\x80hi\x03"))
     losses = Losses()

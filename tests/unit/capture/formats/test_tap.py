@@ -130,6 +130,14 @@ def test_any_bytes_are_a_message_or_refused(content: bytes) -> None:
         wire.wrapper(content)
 
 
+def test_other_messages_of_the_same_nesting_are_not_taken_for_a_trace() -> None:
+    def message(content: bytes) -> bytes:
+        return b"\x0a" + wire.frame(content)
+
+    assert wire.seems_wrapper(message(message(message(message(b":path")))), 0)
+    assert not wire.seems_wrapper(message(message(message(message(b"service.name")))), 0)
+
+
 @given(st.binary(max_size=300))
 def test_frames_come_back(content: bytes) -> None:
     size, at = wire.varint(wire.frame(content), 0)
