@@ -14,6 +14,7 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
+from tests.e2e.conftest import run_cli
 from tests.e2e.replays import FILE, answerer, await_that, children, run_folder, start
 from tracer_bullet.model import RunManifest
 from tracer_bullet.model.replay import ReplayReport
@@ -144,6 +145,19 @@ def test_errors_stop_it(tmp_path: Path) -> None:
     report = read_json(RunFolder(path=run_folder(tmp_path)).replay, ReplayReport)
     assert report.stop is not None
     assert report.stop.reason == "guardrail"
+
+
+def test_a_recording_without_times_needs_a_rate(tmp_path: Path) -> None:
+    with answerer(tmp_path, FILE.replace("simple.tba", "list.tba"), count=1) as (file, server):
+        (tmp_path / "list.txt").write_text("".join(f"curl 'http://answerer/?n={n}'\n" for n in range(10)))
+        made = run_cli("capture", "import", "-o", "replay/list.tba", "list.txt", cwd=tmp_path)
+        assert made.returncode == 0, made.stderr
+        code, _, err = end(start(file, "--unarmed"))
+        assert code == 2
+        assert "TB992" in err
+        code, _, err = end(start(file, "--unarmed", "--rate", "50/s"))
+        assert code == 3, err
+        assert {s.path for s in server.take()} == {f"/?n={n}" for n in range(10)}
 
 
 def test_a_plan_sends_nothing(tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def _punctuality(timing: Timing) -> list[tuple[str, str]]:
     return [
         ("Lateness", _quantiles(timing.lateness)),
         ("Drift, first tenth to last", text.signed_ms(timing.drift_ms)),
-        ("Waited for an answer of their session", _quantiles(timing.held)),
+        ("Waited for an earlier answer", _quantiles(timing.held)),
     ]
 
 
@@ -170,7 +170,7 @@ def _quantiles(q: Quantiles) -> str:
 
 
 def _reasons(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{text.count(n)} {why}" for why, n in sorted(counts.items(), key=lambda i: (-i[1], i[0])) if n)
+    return ", ".join(f"{text.count(n)} × {why}" for why, n in sorted(counts.items(), key=lambda i: (-i[1], i[0])) if n)
 
 
 def _endpoint(e: EndpointResult, faults: Sequence[tuple[str, str]], *, proved: bool) -> EndpointRow:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.padding import Padding
 
 from tracer_bullet.report.console import Out
-from tracer_bullet.report.shape_replay import ReplayView
+from tracer_bullet.report.shape_replay import EndpointRow, ReplayView
 
 MAX_ENDPOINTS = 12
 MAX_DIFFERENCES = 8
@@ -27,8 +27,7 @@ def _endpoints(out: Out, replay: ReplayView) -> None:
     shown = replay.endpoints[:MAX_ENDPOINTS]
     if not shown:
         return
-    known = len(replay.endpoints)
-    out.title("Endpoints", f"{len(shown)} of {known}; all are on the page" if known > len(shown) else "")
+    out.title("Endpoints", _part(len(shown), len(replay.endpoints), replay.endpoints_note))
     grid = out.grid(
         (1, "left", False), (0, "left", True), (-1, "right", False), (-1, "right", False), (-1, "right", False)
     )
@@ -36,16 +35,27 @@ def _endpoints(out: Out, replay: ReplayView) -> None:
     for row in shown:
         numbers = {label: said for label, _, said in row.quantiles}
         grid.add_row(out.sign(row.tone), out.of(row.name), out.of(f"{row.sent:,}"), numbers["p50"], numbers["p99"])
-        grid.add_row("", out.of(row.outcomes, "dim"), "", "", "")
+        grid.add_row("", out.of(_outcomes(row), "dim"), "", "", "")
     out.console.print(Padding(grid, (0, 0, 0, 2)))
+
+
+def _part(shown: int, known: int, note: str) -> str:
+    """How many are here; `note`: what is told where even the page has not all."""
+    if shown >= known:
+        return ""
+    return f"{shown} of {known} that are on the page" if note else f"{shown} of {known}; all are on the page"
+
+
+def _outcomes(row: EndpointRow) -> str:
+    rules = list(dict.fromkeys(rule for rule, _ in row.faults))
+    return "; ".join((row.outcomes, *rules, *(() if row.proved else ("not proved",))))
 
 
 def _differences(out: Out, replay: ReplayView) -> None:
     shown = replay.differences[:MAX_DIFFERENCES]
     if not shown:
         return
-    known = len(replay.differences)
-    out.title("Answers", f"{len(shown)} of {known}; all are on the page" if known > len(shown) else "")
+    out.title("Answers", _part(len(shown), len(replay.differences), replay.differences_note))
     grid = out.grid((1, "left", False), (0, "left", True))
     for row in shown:
         grid.add_row(out.sign(row.tone), out.of(f"{row.endpoint}  {row.field}  {row.verdict} ({row.kind})"))

@@ -16,6 +16,7 @@ from tracer_bullet.scenario import Plan, Scenario, load_scenario
 from tracer_bullet.scenario import plan as plan_scenario
 from tracer_bullet.workspace.addresses import check_url
 from tracer_bullet.workspace.load import Located
+from tracer_bullet.workspace.scenario import AuditSpec
 from tracer_bullet.workspace.settings import (
     SETTINGS_FILE,
     Settings,
@@ -59,13 +60,17 @@ class FireJob:
     @property
     def rules(self) -> AuditRules:
         """The scenario's audit section, as the audit wants it."""
-        spec = self.scenario.value.audit
-        return AuditRules(
-            no_writes=spec.no_writes,
-            every_service_flagged=spec.every_service_flagged,
-            allow=tuple(AllowedWrite(service=a.service, operation=a.operation) for a in spec.allow),
-            ignore=tuple(i.rule for i in spec.ignore),
-        )
+        return audit_rules(self.scenario.value.audit)
+
+
+def audit_rules(spec: AuditSpec) -> AuditRules:
+    """A file's audit section, as the audit wants it."""
+    return AuditRules(
+        no_writes=spec.no_writes,
+        every_service_flagged=spec.every_service_flagged,
+        allow=tuple(AllowedWrite(service=a.service, operation=a.operation) for a in spec.allow),
+        ignore=tuple(i.rule for i in spec.ignore),
+    )
 
 
 def open_workspace(start: Path, environ: Mapping[str, str]) -> tuple[Path, Located[Settings]]:

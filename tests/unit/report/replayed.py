@@ -72,7 +72,7 @@ def replay_report(
         overall=endpoint("all", sent=sent, failed=failed),
         endpoints=rows,
         fidelity=Fidelity(
-            planned=sent, sent=sent, lost=3, repeated=0, in_order=0.9997, pairs=9_000, gap_error=quantiles(0.3),
+            sessions=1_200, lost=3, repeated=0, in_order=0.9997, pairs=9_000, gap_error=quantiles(0.3),
             concurrency_recorded=(4.2, 31), concurrency_replayed=(16.9, 120), span_recorded_s=3600, span_replayed_s=901,
         ),
         comparison=Comparison(

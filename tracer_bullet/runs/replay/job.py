@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tracer_bullet.audit import AllowedWrite, AuditRules
+from tracer_bullet.audit import AuditRules
 from tracer_bullet.capture.redaction import Redactor
 from tracer_bullet.capture.redaction.settings import make_redactor
 from tracer_bullet.context.keys import SigningKey, load_signing_key
 from tracer_bullet.errors import UsageError
 from tracer_bullet.model import System
 from tracer_bullet.runs.analyse import Context, read_context
-from tracer_bullet.runs.job import Target, open_workspace, resolve_target
+from tracer_bullet.runs.job import Target, audit_rules, open_workspace, resolve_target
 from tracer_bullet.workspace.accounts import load_accounts
 from tracer_bullet.workspace.load import Located, load_located
 from tracer_bullet.workspace.replay import Replay, change_timing
@@ -52,13 +52,7 @@ class ReplayJob:
     @property
     def rules(self) -> AuditRules:
         """The file's audit section, as the audit wants it."""
-        spec = self.spec.value.audit
-        return AuditRules(
-            no_writes=spec.no_writes,
-            every_service_flagged=spec.every_service_flagged,
-            allow=tuple(AllowedWrite(service=a.service, operation=a.operation) for a in spec.allow),
-            ignore=tuple(i.rule for i in spec.ignore),
-        )
+        return audit_rules(self.spec.value.audit)
 
     @property
     def kill_file(self) -> Path:

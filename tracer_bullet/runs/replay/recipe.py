@@ -40,6 +40,8 @@ from tracer_bullet.workspace.runs import RunFolder, create_run, new_run_id, writ
 
 # From the plan to the first request: the engine process starts meanwhile.
 _LEAD_NS = 700_000_000
+# Sources without times number their requests, 1, 2, 3 …; nobody recorded traffic in the first days of 1970.
+_NO_TIMES_BEFORE_NS = 10**15
 _chance = random.SystemRandom()
 
 
@@ -136,6 +138,13 @@ def _begin(job: ReplayJob, archive: Archive, found: Survey, source: TraceSource,
     spec = job.spec.value
     if not found.to_send:
         raise _nothing(job, found)
+    if found.last_ns < _NO_TIMES_BEFORE_NS and spec.timing.rate is None:
+        raise UsageError(
+            "TB992",
+            "the recording has no times: it only says in which order requests were sent",
+            where=job.spec.where("archive"),
+            cure="give a rate, as `timing: {rate: 10/s}` or --rate 10/s",
+        )
     started_ns = time.time_ns()
     folder = create_run(job.workspace, new_run_id(started_ns, _chance))
     planner = Planner(
