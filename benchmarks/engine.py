@@ -14,6 +14,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
+import re
 import shutil
 import statistics
 import subprocess
@@ -23,12 +25,13 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.engine_load import KINDS, nginx_http
-from benchmarks.engine_peers import PEERS, Peer, Wish, find
+from benchmarks.engine_peers import GO_PROGRAMS, OURS, PEERS, Peer, Wish, find
 from tests.servers.certificates import Authority, address
 from tests.servers.nginx import NginxServer
 
@@ -49,28 +52,39 @@ def main() -> None:
             programs[peer] = find(peer)
         except LookupError as error:
             missing.append(str(error))
+    began = time.monotonic()
+    print(f"{_machine()}; load {os.getloadavg()[0]:.1f} before", flush=True)
     with tempfile.TemporaryDirectory() as place:
         if not options.no_throughput:
             _throughput(Path(place), programs, own_core, options)
         if not options.no_lateness:
             _lateness(Path(place), programs, server_core, own_core, options)
-    print(f"\nnot had: {'; '.join(missing) or 'nothing'}")
+    print(f"\nnot had: {'; '.join(missing) or 'nothing'}\ntook {(time.monotonic() - began) / 60:.1f} minutes")
+
+
+def _machine() -> str:
+    cores = os.cpu_count()
+    models = re.findall(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text()) or [platform.machine()]
+    ours = ", ".join(f"{name} {version(name)}" for name in ("uvloop", "httptools", "locust", "aiohttp", "httpx"))
+    theirs = ", ".join(f"{name} {tag}" for name, (_, tag) in GO_PROGRAMS.items())
+    return f"{cores} cores of {models[0]}; CPython {platform.python_version()}, {ours}; {theirs}"
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--quick", action="store_true", help="one short round of each, to see that it works")
-    parser.add_argument("--seconds", type=float, default=6.0, help="of each throughput round")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each throughput round")
     parser.add_argument("--rounds", type=int, default=3, help="of each generator, taking turns; the median counts")
-    parser.add_argument("--lateness-seconds", type=float, default=60.0)
-    parser.add_argument("--rates", type=int, nargs="*", default=[1000, 2000, 5000, 10_000])
+    parser.add_argument("--lateness-seconds", type=float, default=60.0, help="of ours, whose drift is looked at")
+    parser.add_argument("--peers-seconds", type=float, default=15.0, help="of the others' punctuality")
+    parser.add_argument("--rates", type=int, nargs="*", default=[1000, 10_000])
     parser.add_argument("--only", nargs="*", default=[], help="words in generators' names")
     parser.add_argument("--kinds", nargs="*", default=[*KINDS, "tls"])
     parser.add_argument("--no-throughput", action="store_true")
     parser.add_argument("--no-lateness", action="store_true")
     options = parser.parse_args()
     if options.quick:
-        options.seconds, options.rounds, options.lateness_seconds, options.rates = 2.0, 1, 4.0, [1000, 10_000]
+        options.seconds, options.rounds, options.lateness_seconds, options.peers_seconds = 2.0, 1, 5.0, 4.0
     return options
 
 
@@ -121,16 +135,21 @@ def _round(command: Sequence[str], url: str, core: int, seconds: float) -> tuple
 
 
 def _print_throughput(kind: str, rounds: dict[str, list[tuple[float, float]]]) -> None:
-    medians = [(name, [statistics.median(c) for c in zip(*some, strict=True)]) for name, some in rounds.items()]
-    rows = {name: row for name, row in medians if row[0] == row[0]}
+    rows = {}
+    for name, some in rounds.items():
+        whole = [row for row in some if row[0] == row[0]]
+        if whole:
+            rows[name] = [statistics.median(column) for column in zip(*whole, strict=True)]
     wrk = rows.get("wrk", [float("nan")])[0]
-    ours = rows.get("tracer-bullet", [float("nan")])[0]
+    ours = rows.get(OURS, [float("nan")])[0]
     print(
         f"\n{kind}: 64 connections\n\n| generator | per CPU second | per second | of wrk | ours is |\n"
         "|---|---|---|---|---|"
     )
     for name, (per_cpu, per_s) in sorted(rows.items(), key=lambda row: -row[1][0]):
-        print(f"| {name} | {per_cpu:,.0f} | {per_s:,.0f} | {per_cpu / wrk:.2f} | {ours / per_cpu:.1f} × |", flush=True)
+        print(f"| {name} | {per_cpu:,.0f} | {per_s:,.0f} | {per_cpu / wrk:.3f} | {ours / per_cpu:.1f} × |", flush=True)
+    if ended := set(rounds) - set(rows):
+        print(f"\nnot measured, since it ended before its time was over: {', '.join(sorted(ended))}", flush=True)
 
 
 def _count(url: str) -> int:
@@ -143,17 +162,21 @@ def _count(url: str) -> int:
 
 def _lateness(place: Path, programs: dict[Peer, str], server_core: int, core: int, options: argparse.Namespace) -> None:
     for rate in options.rates:
-        print(f"\n{rate:,} requests a second for {options.lateness_seconds:.0f} s; microseconds, as a server sees it\n")
+        print(
+            f"\n{rate:,} requests a second for {options.lateness_seconds:.0f} s (the others: "
+            f"{options.peers_seconds:.0f} s); microseconds, as a server sees it\n"
+        )
         print("| generator | p50 | p99 | max | drift | CPU | arrived |\n|---|---|---|---|---|---|---|")
         for peer, program in programs.items():
+            seconds = options.lateness_seconds if peer.name.startswith(OURS) else options.peers_seconds
             folder = place / f"{peer.name}-{rate}"
             folder.mkdir()
             with _running([sys.executable, "-m", "benchmarks.engine_watch"], server_core) as watch:
                 assert watch.stdout is not None
                 url = f"http://127.0.0.1:{int(watch.stdout.readline())}"
-                command = peer.command(program, Wish(url, "constant", options.lateness_seconds, folder, rate))
+                command = peer.command(program, Wish(url, "constant", seconds, folder, rate))
                 if command is not None:
-                    _print_lateness(peer.name, command, watch, rate, core, options.lateness_seconds)
+                    _print_lateness(peer.name, command, watch, rate, core, seconds)
 
 
 def _print_lateness(
@@ -175,7 +198,7 @@ def _print_lateness(
         f"| {cpu:.2f} | {len(times) / (rate * seconds):.1%} |",
         flush=True,
     )
-    if name == "tracer-bullet":
+    if name.startswith(OURS):
         own = json.loads(told)
         print(
             f"| {name}, by its own clock | {own['p50']:,.0f} | {own['p99']:,.0f} | {own['max']:,.0f} "

@@ -25,6 +25,7 @@ GO_PROGRAMS = {
     "goreplay": ("github.com/buger/goreplay", "v1.3.2"),
 }
 _BUILD_S = 1800
+OURS = "tracer-bullet"
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,20 @@ class Peer:
     command: Callable[[str, Wish], Sequence[str] | None]
 
 
-def _python(who: str, *, paced: bool) -> Peer:
+def _python(who: str, *, paced: bool, flat_out: bool = True) -> Peer:
     def command(_: str, wish: Wish) -> Sequence[str] | None:
-        if wish.rate and not paced:
+        if not (paced if wish.rate else flat_out):
             return None
         rate = [str(wish.rate)] if wish.rate else []
         return [sys.executable, "-m", "benchmarks.engine_python", who, wish.url, wish.kind, str(wish.seconds), *rate]
 
-    names = {"ours": "tracer-bullet", "locust": "Locust FastHttpUser", "aiohttp": "aiohttp + uvloop", "httpx": "httpx"}
+    names = {
+        "ours": OURS,
+        "ours-realtime": f"{OURS}, real time",
+        "locust": "Locust FastHttpUser",
+        "aiohttp": "aiohttp + uvloop",
+        "httpx": "httpx",
+    }
     return Peer(names[who], "", command)
 
 
@@ -72,12 +79,13 @@ def _wrk(program: str, wish: Wish) -> Sequence[str] | None:
 
 def _vegeta(program: str, wish: Wish) -> Sequence[str]:
     targets = load.vegeta_targets(wish.url, wish.kind, wish.folder)
-    pace = ["-rate", f"{wish.rate}/s"] if wish.rate else ["-rate", "0", "-max-workers", "64"]
-    lazy = ["-lazy"] if wish.kind == "mix" and not wish.rate else []  # else all of it is read before it begins
+    # Paced, it may open what it needs: with fewer idle connections than workers it would dial for most requests.
+    pace = (
+        ["-rate", f"{wish.rate}/s"] if wish.rate else ["-rate", "0", "-max-workers", "64", "-connections", "64"]
+    )  # fmt: skip
     return [
-        program, "attack", "-format", "json", *lazy, "-targets", str(targets), "-duration", f"{wish.whole_s}s", *pace,
-        "-connections", "64", "-workers", "64", "-insecure", "-http2=false", "-max-body", "0",
-        "-output", os.devnull,
+        program, "attack", "-format", "json", "-targets", str(targets), "-duration", f"{wish.whole_s}s", *pace,
+        "-workers", "64", "-insecure", "-http2=false", "-max-body", "0", "-output", os.devnull,
     ]  # fmt: skip
 
 
@@ -113,6 +121,7 @@ def _goreplay(program: str, wish: Wish) -> Sequence[str] | None:
 
 PEERS = (
     _python("ours", paced=True),
+    _python("ours-realtime", paced=True, flat_out=False),
     Peer("wrk", "wrk", _wrk),
     Peer("vegeta", "vegeta", _vegeta),
     Peer("k6", "k6", _k6),

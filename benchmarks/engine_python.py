@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 from benchmarks.engine_load import calls, head, traceparent
 
 CONNECTIONS = 64
+REALTIME = False
 
 
 def ours(url: str, kind: str, seconds: float, rate: float) -> None:
@@ -58,7 +59,7 @@ def ours(url: str, kind: str, seconds: float, rate: float) -> None:
         note = None
         settings = EngineSettings(
             connections=512 if rate else CONNECTIONS, spare=16 if rate else 0, verify=False, trace="request",
-            flag_lines=flags, **flag,
+            flag_lines=flags, realtime=REALTIME, **flag,
         )  # fmt: skip
         async with EngineProcess(settings) as engine:
             engine.define(origin)
@@ -170,6 +171,7 @@ def by_httpx(url: str, kind: str, seconds: float, _: float) -> None:
 
 if __name__ == "__main__":
     who, where, what, how_long, *rest = sys.argv[1:]
-    {"ours": ours, "locust": by_locust, "aiohttp": by_aiohttp, "httpx": by_httpx}[who](
+    REALTIME = who == "ours-realtime"
+    {"ours": ours, "ours-realtime": ours, "locust": by_locust, "aiohttp": by_aiohttp, "httpx": by_httpx}[who](
         where, what, float(how_long), float(rest[0]) if rest else 0.0
     )

@@ -119,7 +119,8 @@ class Child(asyncio.BufferedProtocol):
         self._pacer = open_pacer(loop, self._scheduler.wake)
         self._scheduler.run_by(self._pacer)
         loop.call_later(_TICK_S, self._tick)
-        self._out.write(wire.pack(wire.READY, self._pacer.name, self.unix_ns))
+        pacing = f"{self._pacer.name}, real time" if settings.realtime and _go_first() else self._pacer.name
+        self._out.write(wire.pack(wire.READY, pacing, self.unix_ns))
 
     def _start(self, start_ns: int) -> None:
         if self._stop_ns:
@@ -271,6 +272,15 @@ def _describe(context: dict[str, Any]) -> str:
     error = context.get("exception")
     lines = traceback.format_exception(error) if isinstance(error, BaseException) else []
     return f"{context.get('message', '')}\n{''.join(lines)}"
+
+
+def _go_first() -> bool:
+    """Run before all ordinary processes of the core (sched(7)); False when this machine does not let us."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+    except (OSError, AttributeError):
+        return False
+    return True
 
 
 def _keep_memory() -> None:

@@ -6,7 +6,7 @@ import threading
 import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import repeat
 from typing import Final
 
 from tracer_bullet.engine import wire
@@ -23,6 +23,7 @@ _KEPT: Final = 16_384
 _SOON_NS: Final = 1_000_000_000
 
 Owed = tuple[int, int, int, int, int]  # session, endpoint, origin, due (Unix ns), weight
+_NOTHING: Final[Owed] = (0, 0, 0, 0, 0)
 
 
 class Feeder:
@@ -43,6 +44,8 @@ class Feeder:
     ) -> None:
         self._source = source
         self._start_ns = start_ns
+        # As the engine does: a step of the clock neither holds the schedule up nor hurries it.
+        self._unix_ns = time.time_ns() - time.monotonic_ns()
         self._send = send
         self._ahead_ns = int(ahead_s * 1e9)
         self._room = ahead_bytes
@@ -71,10 +74,8 @@ class Feeder:
     def came_back(self, batch: ShotBatch) -> None:
         """These are accounted for."""
         with self._changed:
-            for number in batch.number:
-                owed = self._owed.pop(number, None)
-                if owed is not None:
-                    self._weight -= owed[4]
+            paid = map(self._owed.pop, batch.number, repeat(_NOTHING))
+            self._weight -= sum([owed[4] for owed in paid])
             self._changed.notify_all()
 
     def unpaid(self, error: int) -> ShotBatch | None:
@@ -82,6 +83,9 @@ class Feeder:
         with self._changed:
             rows, self._owed, self._weight = self._owed, {}, 0
         return _failed(rows, error) if rows else None
+
+    def _now_ns(self) -> int:
+        return time.monotonic_ns() + self._unix_ns
 
     def _run(self) -> None:
         try:
@@ -103,15 +107,15 @@ class Feeder:
         frame: list[Arrival] = []
         size = 0
         for batch in self._source:
-            waiting = iter(batch)
-            while some := list(islice(waiting, _FRAME - len(frame))):
-                self._owe(some)
+            at = 0
+            while some := batch[at : at + _FRAME - len(frame)]:
+                at += len(some)
+                size += self._owe(some)
                 frame += some
-                size += sum(len(a.body) + len(a.head) for a in some)
                 if len(frame) >= _FRAME or size > _FRAME_BYTES:
                     yield frame
                     frame, size = [], 0
-            if frame and self._start_ns + frame[0].due_ns - time.time_ns() < _SOON_NS:
+            if frame and self._start_ns + frame[0].due_ns - self._now_ns() < _SOON_NS:
                 yield frame
                 frame, size = [], 0
             if self._stopping:
@@ -119,13 +123,18 @@ class Feeder:
         if frame:
             yield frame
 
-    def _owe(self, arrivals: list[Arrival]) -> None:
-        start = self._start_ns
+    def _owe(self, arrivals: list[Arrival]) -> int:
+        """Note down what is pulled; how many bytes it has."""
+        start, owed, total, more = self._start_ns, self._owed, 0, 0
         with self._changed:
-            for a in arrivals:
-                weight = len(a.head) + len(a.body) + (_OVERHEAD + _KEPT if a.keep else _OVERHEAD)
-                self._owed[a.number] = (a.session, a.endpoint, a.origin, start + a.due_ns, weight)
-                self._weight += weight
+            for number, due, session, origin, endpoint, head, body, _, _, _, _, _, keep in arrivals:
+                size = len(head) + len(body)
+                total += size
+                weight = size + _OVERHEAD + (_KEPT if keep else 0)
+                more += weight
+                owed[number] = (session, endpoint, origin, start + due, weight)
+            self._weight += more
+        return total
 
     def _wait(self, frame: list[Arrival]) -> bool:
         """Wait until the frame may be handed over; False when it need not be any more."""
@@ -133,7 +142,7 @@ class Feeder:
         due = self._start_ns + frame[0].due_ns
         with self._changed:
             while not self._stopping:
-                early_ns = due - time.time_ns() - self._ahead_ns
+                early_ns = due - self._now_ns() - self._ahead_ns
                 if self._weight - mine > self._room:
                     self._changed.wait(0.1 if early_ns <= 0 else None)
                 elif early_ns > 0:

@@ -69,10 +69,12 @@ class TimerfdPacer:
         self._loop = loop
         self._fd, self._set = _by_os() if sys.version_info >= (3, 13) else _by_ctypes()
         self._wake = wake
+        self._armed = False
         loop.add_reader(self._fd, self._fired)
 
     def arm(self, at_ns: int) -> None:
         """As in Pacer."""
+        self._armed = True
         self._set(at_ns)
 
     def close(self) -> None:
@@ -83,8 +85,12 @@ class TimerfdPacer:
             self._fd = -1
 
     def _fired(self) -> None:
-        self._set(0)
-        self._wake()
+        self._armed = False
+        try:
+            self._wake()
+        finally:
+            if not self._armed:
+                self._set(0)
 
 
 def _by_os() -> tuple[int, Callable[[int], object]]:

@@ -25,6 +25,8 @@ from tracer_bullet.model.shots import EngineNote, KeptAnswer, ShotBatch
 _START_S: Final = 20.0
 _END_S: Final = 2.0
 _TAIL: Final = 2000
+# How long an engine may leave unread that it is to stop.
+_STUCK_S: Final = 0.3
 
 Result = ShotBatch | list[KeptAnswer] | EngineNote
 
@@ -150,17 +152,34 @@ class EngineProcess:
 
     def stop(self) -> None:
         """End the run within a second: nothing more is sent, answers are awaited for half of it. May be called from
-        any thread; `run` then yields what is left, and ends."""
+        any thread; `run` then yields what is left, and ends. An engine that does not listen any more is killed."""
         if self._feeder is not None:
             self._feeder.stop()
-            with contextlib.suppress(OSError):
-                self._send(wire.pack(wire.STOP))
+            if not self._tell_stop():
+                self._process.kill()
 
     # Frames
 
     def _send(self, frame: bytes) -> None:
         with self._writing:
             self._commands.sendall(frame)
+
+    def _tell_stop(self) -> bool:
+        """Whether the engine could be told: neither the feeder nor the socket is stuck."""
+        if not self._writing.acquire(timeout=_STUCK_S):
+            return False
+        try:
+            self._commands.settimeout(_STUCK_S)
+            self._commands.sendall(wire.pack(wire.STOP))
+        except TimeoutError:
+            return False
+        except OSError:
+            return True  # it is gone, which its other socket tells
+        else:
+            self._commands.settimeout(None)
+            return True
+        finally:
+            self._writing.release()
 
     async def _frame(self) -> list[Any] | None:
         """The next frame; None when the process is gone."""

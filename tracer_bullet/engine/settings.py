@@ -20,6 +20,8 @@ class EngineSettings:
     `back_off_s`: the longest pause for an origin that answers 429 or 503 (0: none). `keep_bytes`: of a kept answer's
     body. `head_bytes`: the longest header section of an answer. `ca_file`: PEM of authorities; the system's when
     empty. `cpu`: the core to stay on. `spin_ns`: how long before its due time the engine wakes and watches the clock.
+    `realtime`: where the system allows it (root, CAP_SYS_NICE), other programs do not hold it up; `pacing` tells. It
+    then takes its core from whatever else runs there, the target too.
     `ahead_s`, `ahead_bytes`: how far ahead of its due time, and how much, of the schedule is handed to the engine.
     """
 
@@ -40,5 +42,6 @@ class EngineSettings:
     ca_file: str = ""
     cpu: int | None = None
     spin_ns: int = 0
+    realtime: bool = False
     ahead_s: float = 3.0
     ahead_bytes: int = 33_554_432

@@ -41,7 +41,8 @@ TIMES: Final = ("due_ns", "ready_ns", "sent_ns", "first_ns", "ended_ns")
 COUNTS: Final = ("status", "error", "request_bytes", "answer_bytes")
 CODES: Final = {"endpoint": "i", "origin": "i", "status": "i", "error": "b"}
 
-_COLUMNS: Final = [(CODES.get(name, "q"), attrgetter(name)) for name in (*STATIC, *TIMES, *COUNTS)]
+_CODES: Final = [CODES.get(name, "q") for name in (*STATIC, *TIMES, *COUNTS)]
+_members: Final = attrgetter("trace", "span", *STATIC, *TIMES, *COUNTS)
 
 Row = tuple[int, int, int, int, int, int, bytes, bytes]
 
@@ -94,22 +95,18 @@ def read_origin(members: Sequence[Any]) -> Origin:
 
 def pack_arrivals(arrivals: Sequence[Arrival]) -> bytes:
     """An ARRIVALS frame: columns, and by index what only few arrivals have."""
+    columns = list(zip(*arrivals, strict=True)) or [()] * len(Arrival._fields)
+    numbers, dues, sessions, origins, endpoints, heads, bodies, _, afters, slots, takes, last, keep = columns
     few: dict[int, tuple[Any, ...]] = {}
-    for index, a in enumerate(arrivals):
-        if a.slots or a.takes or a.keep or a.after >= 0:
-            few[index] = (a.after, a.keep, [astuple(s) for s in a.slots], [astuple(t) for t in a.takes])
+    if any(slots) or any(takes) or any(keep) or max(afters, default=-1) >= 0:
+        for index, a in enumerate(arrivals):
+            if a.slots or a.takes or a.keep or a.after >= 0:
+                few[index] = (a.after, a.keep, [astuple(s) for s in a.slots], [astuple(t) for t in a.takes])
     return pack(
         ARRIVALS,
-        array("q", [a.number for a in arrivals]).tobytes(),
-        array("q", [a.due_ns for a in arrivals]).tobytes(),
-        array("q", [a.session for a in arrivals]).tobytes(),
-        array("i", [a.origin for a in arrivals]).tobytes(),
-        array("i", [a.endpoint for a in arrivals]).tobytes(),
-        bytes([a.last for a in arrivals]),
-        [a.head for a in arrivals],
-        [a.body for a in arrivals],
-        few,
-    )
+        array("q", numbers).tobytes(), array("q", dues).tobytes(), array("q", sessions).tobytes(),
+        array("i", origins).tobytes(), array("i", endpoints).tobytes(), bytes(last), heads, bodies, few,
+    )  # fmt: skip
 
 
 def read_arrivals(members: Sequence[Any]) -> tuple[Iterator[Row], dict[int, tuple[Any, ...]]]:
@@ -128,9 +125,11 @@ def read_arrivals(members: Sequence[Any]) -> tuple[Iterator[Row], dict[int, tupl
 
 def pack_shots(shots: Sequence[Shot]) -> bytes:
     """A SHOTS frame. Times stay those of the engine's clock, ids their hexadecimal digits: the driver converts."""
-    columns = [array(code, list(map(get, shots))).tobytes() for code, get in _COLUMNS]
     # Every shot has its ids from the moment it came in.
-    return pack(SHOTS, b"".join([s.trace for s in shots]), b"".join([s.span for s in shots]), *columns)
+    traces, spans, *columns = list(zip(*map(_members, shots), strict=True)) or [()] * (2 + len(_CODES))
+    packers = {code: struct.Struct(f"={len(shots)}{code}").pack for code in "qib"}
+    raw = [packers[code](*column) for code, column in zip(_CODES, columns, strict=True)]
+    return pack(SHOTS, b"".join(traces), b"".join(spans), *raw)
 
 
 def pack_kept(shots: Sequence[Shot]) -> bytes:

@@ -153,7 +153,8 @@ class StopEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayReport:
-    """`replay.json` of a run folder. `armed`: endpoints that had a clean bullet; `audited`: traces that were judged."""
+    """`replay.json` of a run folder. `armed`: endpoints that had a clean bullet; `audited`: traces that were
+    judged of what was replayed, without those that armed it."""
 
     archive: str
     spec: str

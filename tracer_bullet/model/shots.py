@@ -34,8 +34,9 @@ class ShotBatch:
     `number`, `session`, `endpoint`, `origin`: as in Arrival. `trace_hi`, `trace_lo`, `span_id`: unsigned halves of the
     W3C ids. Times are Unix nanoseconds on the engine's one clock (monotonic, anchored once): `due_ns` is the intended
     time, `ready_ns` when neither its session nor a pause that its host asked for kept it any more (≥ due_ns), `sent_ns`
-    when its first byte was written (0: never), `first_ns` the answer's first byte (0: none), `ended_ns`. Lateness is sent − ready; held is ready − due;
-    latency is ended − due; service time is ended − sent. `status` 0: none. `error`: index into SHOT_ERRORS.
+    when its first byte was written (0: never), `first_ns` the answer's first byte (0: none), `ended_ns`. Lateness is
+    sent − ready; held is ready − due; latency is ended − due; service time is ended − sent. `status` 0: none. `error`:
+    index into SHOT_ERRORS.
     """
 
     number: array[int]  # q

@@ -10,6 +10,7 @@ from tracer_bullet.model.arrival import Origin, Protocol
 from tracer_bullet.model.exchange import Exchange
 from tracer_bullet.replay.reading.items import is_rpc
 from tracer_bullet.replay.reading.select import globs, host_matches
+from tracer_bullet.replay.reading.servers import Servers
 from tracer_bullet.workspace.replay import Replay
 
 _PORTS = {"http": 80, "https": 443}
@@ -28,7 +29,7 @@ class Destinations:
     """Recorded host → destination. `origins` grows as protocols are met."""
 
     def __init__(self, spec: Replay, target_url: str) -> None:
-        self._rules = [(globs([glob], any_case=True), url) for glob, url in spec.rewrite.hosts.items()]
+        self._servers = Servers(spec.rewrite.hosts)
         self._target = target_url
         self._protocol = spec.protocol
         self._allow = globs(spec.limits.allow, any_case=True)
@@ -46,19 +47,14 @@ class Destinations:
             if len(self._known) > 10_000:
                 self._known.clear()
             found = self._known[key] = self._destination(
-                self._address(request.authority), self._spoken(request.http_version, rpc=key[2])
+                self._servers.address(request.authority) or self._target,
+                self._spoken(request.http_version, rpc=key[2]),
             )
         return found
 
     def allows(self, host: str, destination: Destination) -> bool:
         """Whether a Host header may be sent there: it chooses the server behind a shared address."""
         return host == destination.host or (self._allow is not None and host_matches(self._allow, host))
-
-    def _address(self, authority: str) -> str:
-        for pattern, url in self._rules:
-            if pattern is not None and host_matches(pattern, authority):
-                return url
-        return self._target
 
     def _spoken(self, version: str, *, rpc: bool) -> Protocol:
         if rpc:

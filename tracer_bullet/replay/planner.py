@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
-from random import Random
 from typing import Final, NamedTuple
 
 from tracer_bullet.errors import UsageError
@@ -16,9 +15,9 @@ from tracer_bullet.replay.correlation.apply import Correlator, Values
 from tracer_bullet.replay.destinations import Destinations
 from tracer_bullet.replay.found import Survey
 from tracer_bullet.replay.live import PROBE, Live
-from tracer_bullet.replay.reading.hashing import shard_of
+from tracer_bullet.replay.reading.hashing import in_share, shard_of
 from tracer_bullet.replay.reading.items import Item, Reading, Tally
-from tracer_bullet.replay.reading.refusals import HOST_NOT_ALLOWED, MALFORMED
+from tracer_bullet.replay.reading.refusals import HOST_NOT_ALLOWED, MALFORMED, NOT_SURVEYED
 from tracer_bullet.replay.reading.select import SHARD, session_key
 from tracer_bullet.replay.requests.draft import Draft
 from tracer_bullet.replay.requests.identities import Identities
@@ -63,7 +62,8 @@ class Planner:
 
     Exchanges must be the ones that were surveyed, in their order; when `loop` is above 1 they are what can be read
     again, or a function that opens them.
-    What is read is counted: read = skipped + refused + the recorded requests that are planned (`tally`).
+    What is read is counted: read = skipped + refused + the recorded requests that are planned (`tally`). Of the
+    refused, `unwritten` were found only when they were to be written, clones and rounds counted.
     """
 
     def __init__(
@@ -89,14 +89,13 @@ class Planner:
         self._rewriter = Rewriter(spec.rewrite, run_id)
         self._destinations = Destinations(spec, target_url)
         self._correlator = Correlator.of(spec.correlate, survey)
-        self._keeps = Random(seed)  # noqa: S311 - which answers are compared, not a secret
         self._users: dict[int, int] = {}
         self._live = Live(spec.timing.order, clones=False)
         self._templated = bool(spec.identities.places or spec.rewrite.set_headers or spec.rewrite.json_fields)
         self._variables = lru_cache(maxsize=4096)(self._identities.variables)
-        self._next = 0
+        self._next = self.unwritten = 0
         self.endpoints = [Endpoint(number=e.number, method=e.method, name=e.name) for e in survey.endpoints]
-        self._late: dict[int, int] = {}
+        self._surveyed = frozenset(e.number for e in survey.endpoints if e.requests)
         self.speed = speed_of(spec.timing, survey.curve)
         self.tally = Tally()
 
@@ -190,7 +189,7 @@ class Planner:
     def _begin(self) -> None:
         self.tally = Tally()
         self._live = Live(self._spec.timing.order, clones=self._spec.timing.clones > 1)
-        self._next = 0
+        self._next = self.unwritten = 0
 
     def _offsets(self) -> list[int]:
         return clone_offsets(self._spec.timing.clones, self._spec.timing.clone_spread_s)
@@ -230,15 +229,9 @@ class Planner:
         return self._variables(account, session, clone)
 
     def _endpoint(self, item: Item) -> int:
-        known = self._survey.numbers.get(item.endpoint)
-        if known is not None:
-            return known
-        if item.endpoint not in self._late:  # the recording is not quite the one that was surveyed
-            request = item.exchange.request
-            number = self._late[item.endpoint] = len(self.endpoints)
-            name = request.target.partition("?")[0]
-            self.endpoints.append(Endpoint(number=number, method=request.method, name=name))
-        return self._late[item.endpoint]
+        """The number of an item's endpoint; -1 when the survey knew of none of its requests."""
+        number = self._survey.numbers.get(item.endpoint, -1)
+        return number if number in self._surveyed else -1
 
     def _arrival(
         self, due_ns: int, session: int, clone: int, item: Item, probe: _Probe | None = None
@@ -255,6 +248,7 @@ class Planner:
         if isinstance(written, str):
             self.tally.refused[written] += 1
             self.tally.to_send -= 1
+            self.unwritten += 1
             return None
         number = self._next
         self._next += 1
@@ -277,13 +271,15 @@ class Planner:
             written.slots,
             takes,
             last,
-            self._keep(exchange) if probe is None else probe.keep,
+            self._keep(exchange, session) if probe is None else probe.keep,
         )
 
     def _written(
         self, due_ns: int, session: int, clone: int, item: Item, endpoint: int, values: Values | None
     ) -> _Written | str:
         """The request's bytes, or why it is refused."""
+        if endpoint < 0:  # the recording is not quite the one that was surveyed
+            return NOT_SURVEYED
         exchange, texts = item.exchange, self._texts(session, clone, item)
         draft = Draft(exchange, self._rewriter.headers.lines(exchange.request.headers))
         self._rewriter.apply(draft, texts, session, delta_ns=self._begins_ns + due_ns - item.start_ns)
@@ -309,11 +305,12 @@ class Planner:
             self._live.remember(slot, values)
         return takes
 
-    def _keep(self, exchange: Exchange) -> bool:
+    def _keep(self, exchange: Exchange, session: int) -> bool:
+        """Of whole sessions: what one answer mints is needed to compare the later ones."""
         compare = self._spec.compare
         if not compare.enabled or exchange.answer is None:
             return False
-        return compare.sample >= 1 or self._keeps.random() < compare.sample
+        return compare.sample >= 1 or in_share(f"compare {self._seed} {session}", compare.sample)
 
     def _prefixes(
         self, exchanges: Iterable[Exchange], others: Callable[[Item], None] | None = None

@@ -12,7 +12,7 @@ from tracer_bullet.replay.correlation.search import Search
 from tracer_bullet.replay.cover import CoverBuilder
 from tracer_bullet.replay.found import EndpointCount, Survey
 from tracer_bullet.replay.reading.endpoints import Endpoints
-from tracer_bullet.replay.reading.items import Reading, Tally, is_rpc
+from tracer_bullet.replay.reading.items import Reading, Tally
 from tracer_bullet.replay.review import review
 from tracer_bullet.replay.timing.curve import CurveBuilder
 from tracer_bullet.workspace.replay import Replay
@@ -59,9 +59,8 @@ class _Surveyor:
 
     def _on_refused(self, exchange: Exchange, reason: str) -> None:
         del reason
-        request = exchange.request
-        if request.target.startswith("/"):
-            self._refused[self._endpoints.number(request.method, request.target, rpc=is_rpc(exchange))] += 1
+        if exchange.request.target.startswith("/"):
+            self._refused[self._reading.endpoint(exchange)] += 1
 
     def _result(self) -> Survey:
         reading, tally, endpoints = self._reading, self._tally, self._endpoints

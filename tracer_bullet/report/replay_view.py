@@ -49,7 +49,7 @@ def build_replay(report: ReplayReport | None, findings: Sequence[Finding] = ()) 
 
 
 def _faults(findings: Sequence[Finding]) -> dict[str, list[tuple[str, str]]]:
-    """Endpoint → (rule, message). Findings about a service are about its own operations, whose names may be the same."""
+    """Endpoint → (rule, message). Findings about a service mean its own operations, whose names may be the same."""
     found: dict[str, list[tuple[str, str]]] = {}
     for f in findings:
         if f.severity is Severity.ERROR and f.operation and not f.service:
@@ -92,11 +92,12 @@ def _tiles(report: ReplayReport) -> tuple[Tile, ...]:
         ),
     ]
     if compared is not None:
+        differences = text.plural(len(compared.findings), "difference")
         tiles.append(
             Tile(
                 label="As recorded",
                 value=text.percent(compared.equal, compared.compared),
-                note=f"of {text.plural(compared.compared, 'answer')}; {text.plural(len(compared.findings), 'difference')}",
+                note=f"of {text.plural(compared.compared, 'answer')}; {differences}",
                 tone=Tone.BAD if compared.findings else Tone.PLAIN,
             )
         )

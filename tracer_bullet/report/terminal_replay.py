@@ -43,7 +43,11 @@ def _part(shown: int, known: int, note: str) -> str:
     """How many are here; `note`: what is told where even the page has not all."""
     if shown >= known:
         return ""
-    return f"{shown} of {known} that are on the page" if note else f"{shown} of {known}; all are on the page"
+    return (
+        f"{shown} of {known} that are on the page"
+        if note.startswith("Shown")
+        else f"{shown} of {known}; all are on the page"
+    )
 
 
 def _outcomes(row: EndpointRow) -> str:

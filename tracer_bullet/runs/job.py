@@ -98,8 +98,13 @@ def resolve_target(settings: Located[Settings], name: str, override: str | None)
         except ValueError as error:
             raise UsageError("TB302", f"--target {override!r}: {error}") from None
         # An address is no way round what the settings say of it.
-        production |= any(t.production and _server(t.url) == _server(url) for t in settings.value.targets.values())
+        production |= is_production(settings.value, url)
     return Target(name=name, url=url, production=production, scope=spec.scope, system=spec.system)
+
+
+def is_production(settings: Settings, url: str) -> bool:
+    """Whether an address is that of a target that is marked `production: true`."""
+    return any(t.production and _server(t.url) == _server(url) for t in settings.targets.values())
 
 
 def _server(url: str) -> tuple[str, int | None]:

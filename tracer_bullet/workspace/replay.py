@@ -222,7 +222,7 @@ class CompareSpec(Spec):
 
     enabled: bool = True
     sample: Share = 1.0
-    """The share of answers that are compared."""
+    """The share of answers that are compared, of whole sessions, always the same ones."""
     ignore: tuple[IgnoreSpec, ...] = ()
     headers: Globs = ("content-type", "location", "cache-control")
     """Headers that are compared."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from tracer_bullet.workspace.fields import METHODS
+from tracer_bullet.workspace.fields import METHODS, RESERVED_HEADERS
 from tracer_bullet.workspace.json_path import parse_json_path
 from tracer_bullet.workspace.mistakes import Mistake, suggest
 from tracer_bullet.workspace.template import references
@@ -26,7 +26,10 @@ def check_json_path(text: str) -> str:
 
 
 def check_place(text: str) -> str:
-    """A place in a request, as `header:authorization` or `json:$.user`."""
+    """A place in a request, as `header:authorization` or `json:$.user`; not one that the harness fills itself."""
+    kind, _, name = text.partition(":")
+    if kind == "header" and name.lower() in (*RESERVED_HEADERS, "host"):
+        raise ValueError(f"the harness sets the header {name!r} itself (a host: `rewrite.set_headers`)")
     return _checked(text, _KINDS)
 
 

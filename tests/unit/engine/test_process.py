@@ -131,6 +131,42 @@ def test_a_killed_engine_is_an_error_and_what_it_owed_is_lost() -> None:
     assert "exit status -9" in error.why
 
 
+def test_an_engine_that_does_not_listen_is_killed_by_a_stop() -> None:
+    arrivals = [arrival(n, "/plain", "POST", bytes(2_000_000)) for n in range(2)]
+
+    async def run() -> tuple[Outcome, float, EngineError]:
+        outcome, recording = Outcome(), Recording()
+        async with recording.serving(), EngineProcess(EngineSettings()) as engine:
+            engine.define(origin(recording.port))
+            os.kill(engine.pid, signal.SIGSTOP)
+            pulled = threading.Event()
+
+            def source() -> Iterator[list[Arrival]]:
+                pulled.set()
+                yield arrivals
+
+            def stop() -> float:
+                pulled.wait()
+                while not engine._writing.locked():  # what is written next does not fit into the socket
+                    time.sleep(0.001)
+                began = time.monotonic()
+                engine.stop()
+                return began
+
+            stopping = asyncio.create_task(asyncio.to_thread(stop))
+            try:
+                async for result in engine.run(source(), time.time_ns()):
+                    outcome.take(result)
+            except EngineError as error:
+                return outcome, time.monotonic() - await stopping, error
+        raise AssertionError("it ended as if nothing had been the matter")
+
+    outcome, took, error = asyncio.run(asyncio.wait_for(run(), 30))
+    assert error.code == "TB952"
+    assert {n: outcome.error(n) for n in outcome.rows} == {0: "lost", 1: "lost"}
+    assert took < 5
+
+
 def test_an_engine_dies_with_its_driver() -> None:
     driver = """
         import asyncio, time

@@ -22,7 +22,7 @@ ARRIVAL = st.builds(
     Arrival, number=BIG, due_ns=BIG, session=BIG, origin=SMALL, endpoint=SMALL, head=st.binary(), body=st.binary(),
     after=st.integers(-1, 2**62), slots=st.lists(SLOT, max_size=2).map(tuple),
     takes=st.lists(TAKE, max_size=2).map(tuple),
-    last=st.booleans(), keep=st.booleans(),
+    last=st.booleans(), keep=st.booleans(), record=st.just(""),  # it stays with the driver
 )  # fmt: skip
 
 

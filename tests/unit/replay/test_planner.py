@@ -369,3 +369,15 @@ def test_no_answer_to_compare_with_is_not_kept() -> None:
     exchanges = [exchange(1, answer=None), exchange(2, at=1, answer=said({}))]
     assert [a.keep for a in planned(exchanges, spec())[0]] == [False, True]
     assert [a.keep for a in planned(exchanges, spec(compare={"enabled": False}))[0]] == [False, False]
+
+
+def test_answers_are_compared_by_whole_sessions() -> None:
+    """What one answer mints stands in later ones: half of a session would differ for no reason."""
+    exchanges = [exchange(n, at=n, session=f"s{n // 4}", answer=said({})) for n in range(800)]
+    kept: dict[int, set[bool]] = {}
+    for arrival in planned(exchanges, spec(compare={"sample": "50 %"}))[0]:
+        kept.setdefault(arrival.session, set()).add(arrival.keep)
+    assert {len(said) for said in kept.values()} == {1}
+    assert 60 < sum(said == {True} for said in kept.values()) < 140
+    other = planned(exchanges, spec(compare={"sample": "50 %"}), seed=7)[0]
+    assert {a.session for a in other if a.keep} != {session for session, said in kept.items() if said == {True}}

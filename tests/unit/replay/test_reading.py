@@ -89,6 +89,11 @@ class TestRefusals:
             ({"headers": (("a\r\nb", "c"),)}, MALFORMED),
             ({"headers": (("a", "\u20ac"),)}, MALFORMED),
             ({"headers": (("", "c"),)}, MALFORMED),
+            ({"headers": (("x-tracer-bullet:an-old-token", "c"),)}, MALFORMED),
+            ({"headers": (("content-length ", "5"),)}, MALFORMED),
+            ({"headers": (("a\x01b", "c"),)}, MALFORMED),
+            ({"headers": (("a\nb", "c"),)}, MALFORMED),
+            ({"headers": ((":", "c"),)}, MALFORMED),
             ({"headers": ((":path", "/"), ("x", "\xe4 ok"))}, ""),
         ],
     )

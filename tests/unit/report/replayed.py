@@ -117,7 +117,7 @@ def many(endpoints: int = 230, differences: int = 120) -> tuple[ReplayReport, li
     rng = random.Random(7)
     rows = [
         endpoint(f"{('GET', 'POST')[i % 2]} /area-{i % 17}/things/{{}}/part-{i}", sent=rng.randint(20, 90_000),
-                 failed=i % 10 == 9 and 3 or 0, median_ms=rng.lognormvariate(3, 1))
+                 failed=(i % 10 == 9 and 3) or 0, median_ms=rng.lognormvariate(3, 1))
         for i in range(endpoints)
     ]  # fmt: skip
     rows[0] = endpoint(f"GET /{HOSTILE}", sent=400, failed=1)

@@ -15,6 +15,7 @@ import json
 import re
 from typing import Any, Final
 
+from tracer_bullet.capture.redaction.looking.clients import OURS_4, OURS_6, Address
 from tracer_bullet.capture.redaction.looking.jwts import JWT, read_jwt
 
 MARK: Final = "tbp_"
@@ -90,6 +91,12 @@ class Pseudonyms:
             fresh = body + _check_digits(body, checks)
         kept = iter(fresh)
         return "".join(next(kept) if c.isdigit() else c for c in text)
+
+    def address(self, address: Address) -> str:
+        """An address of the same version, in a network in which no client is: the same one however it was written."""
+        network = OURS_4 if address.version == 4 else OURS_6
+        number = int.from_bytes(self._digest("address", address.compressed), "big") % network.num_addresses
+        return str(network[number])
 
     def share(self, text: str) -> float:
         """A number from 0 to 1 (exclusive) that belongs to the text: for consistent samples."""

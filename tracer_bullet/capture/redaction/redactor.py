@@ -15,6 +15,7 @@ from typing import Final
 
 from tracer_bullet.capture.redaction.bodies import redact_body
 from tracer_bullet.capture.redaction.fields import redact_cookies, redact_fields, redact_set_cookie
+from tracer_bullet.capture.redaction.looking.clients import CLIENT_HEADERS, addresses_in
 from tracer_bullet.capture.redaction.pseudonyms import Pseudonyms
 from tracer_bullet.capture.redaction.rules import Action, Books, Place, RedactionError, Rules, RuleSet
 from tracer_bullet.capture.redaction.texts import Scrubber
@@ -199,11 +200,22 @@ class _View:
             new = redact_cookies(value, self.scrubber, lambda cookie: notes.setdefault(f"cookie:{cookie}")) or None
         elif action is None and lowered == "set-cookie":
             new = redact_set_cookie(value, self.scrubber, lambda cookie: notes.setdefault(f"cookie:{cookie}"))
+        elif action is None and lowered in CLIENT_HEADERS:
+            new = self.scrubber.scrub(self._without_clients(value))
         else:
             new = self.scrubber.named(value, action, digits=digits)
         if new == value:
             return value, ()
         return new, tuple(notes) or (f"header:{lowered}",)
+
+    def _without_clients(self, value: str) -> str:
+        """A line with pseudonyms for the addresses in it."""
+        out: list[str] = []
+        done = 0
+        for start, end, address in addresses_in(value):
+            out += (value[done:start], self.scrubber.pseudonyms.address(address))
+            done = end
+        return "".join((*out, value[done:]))
 
     def headers(self, headers: Headers, prefix: str, changes: dict[str, None]) -> Headers:
         """Header lines without secrets; the same object when there are none."""

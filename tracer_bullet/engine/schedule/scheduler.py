@@ -199,8 +199,10 @@ class Scheduler:
             return  # it was dropped meanwhile
         if shot.answer is not None and shot.status in codes.BACK_OFF:
             self._look(shot)
-        if isinstance(shot.plot, Plot):
-            self._release(shot, shot.plot)
+        plot = shot.plot
+        if plot is not None:
+            assert isinstance(plot, Plot)  # noqa: S101  (`plan` made it)
+            self._release(shot, plot)
         self._finish(shot)
 
     def _release(self, shot: Shot, plot: Plot) -> None:

@@ -14,6 +14,8 @@ from tracer_bullet.model.arrival import Slot
 _LENGTH: Final = re.compile(rb"(?<=\n)(content-length:[ \t]*)\d+[ \t]*(?=\r\n)", re.IGNORECASE)
 # What would end a header line, or the target in the request line. A value of an answer must not write headers.
 _BREAKS: Final = re.compile(rb"[\r\n\0]")
+# As segments of a path these would lead to another endpoint, which nothing may have armed.
+_NO_SEGMENT: Final = (b"", b".", b"..")
 
 
 class SlotError(ValueError):
@@ -38,10 +40,14 @@ def _replace(data: bytes, slots: list[Slot], values: Mapping[str, bytes], *, in_
     parts: list[bytes] = []
     at = 0
     line_end = data.find(b"\r\n") if in_head else 0
+    path_end = data.find(b"?", 0, line_end) if in_head else 0
+    path_end = line_end if path_end < 0 else path_end
     for slot in sorted(slots, key=lambda s: (s.start, s.length)):
         value = encode(values[slot.variable], slot.encoding)
         if in_head and (_BREAKS.search(value) or (slot.start < line_end and b" " in value)):
             raise SlotError(f"the value of {slot.variable} would break the request's head")
+        if slot.start < path_end and value in _NO_SEGMENT:
+            raise SlotError(f"the value of {slot.variable} would make the path another one")
         if slot.start < at or slot.start + slot.length > len(data):
             raise SlotError(f"the slot of {slot.variable} lies outside of the request, or over another one")
         parts += (data[at : slot.start], value)

@@ -88,7 +88,7 @@ def rule_texts(rule: CorrelationRuleSpec, endpoints: Sequence[str]) -> tuple[str
     place = (
         re.sub(r"\[\d+\]", "[*]", where) if kind == "json" else f"{kind}:{where.lower() if kind == 'header' else where}"
     )
-    fitting = [e for e in endpoints if e.startswith(f"{method} ") and fnmatchcase(e.partition(" ")[2], path.strip())]
+    fitting = [e for e in endpoints if e.startswith(f"{method} ") and fnmatchcase(e.split(" ")[1], path.strip())]
     return tuple(f"{endpoint} {place}" for endpoint in fitting)
 
 

@@ -60,6 +60,10 @@ def looks_like_value(text: str) -> bool:
     return _TOKEN.fullmatch(text) is not None and len(_TURNS.findall(text)) >= 4
 
 
+def _at(server: str) -> str:
+    return f" @{server}" if server else ""
+
+
 class _Node:
     __slots__ = ("below", "folded", "numbers")
 
@@ -73,25 +77,28 @@ class Endpoints:
     """A growing table of endpoints. Numbers that were handed out stay valid: `current` says which one they are now."""
 
     def __init__(self) -> None:
-        self._root = _Node()
-        self._rpcs: dict[str, int] = {}
+        self._roots: dict[str, _Node] = {}  # by where they go
+        self._rpcs: dict[tuple[str, str], int] = {}
         self._into: list[int] = []  # number → number that took it over, or itself
-        self._cache: dict[tuple[str, str], int] = {}
+        self._cache: dict[tuple[str, str, str], int] = {}
         self._fold = _FOLD
         self._count = 0
 
     def __len__(self) -> int:
         return len(self._into)
 
-    def number(self, method: str, target: str, *, rpc: bool = False) -> int:
-        """The number of the endpoint of a request target. `rpc`: its path is a gRPC method and stays as it is."""
+    def number(self, method: str, target: str, *, rpc: bool = False, server: str = "") -> int:
+        """The number of the endpoint of a request target. `rpc`: its path is a gRPC method and stays as it is.
+
+        `server`: where it goes when that is not the replay's target; each has endpoints of its own.
+        """
         path = target.partition("?")[0]
-        key = (method, path)
+        key = (method, path, server)
         found = self._cache.get(key)
         if found is None:
             if len(self._cache) >= _CACHED:
                 self._cache.clear()
-            found = self._rpc(path) if rpc else self._learn(method, path)
+            found = self._rpc(path, server) if rpc else self._learn(method, path, server)
             self._cache[key] = found
         return found
 
@@ -102,14 +109,14 @@ class Endpoints:
         return number
 
     def names(self) -> dict[int, tuple[str, str]]:
-        """Current number → (method, path template), in the order of the paths."""
-        found = {number: ("POST", path) for path, number in self._rpcs.items()}
-        stack = [(self._root, "")]
+        """Current number → (method, path template, with ` @server` behind it), in the order of the paths."""
+        found = {number: ("POST", f"{path}{_at(server)}") for (path, server), number in self._rpcs.items()}
+        stack = [(root, "", server) for server, root in self._roots.items()]
         while stack:
-            node, path = stack.pop()
+            node, path, server = stack.pop()
             for method, number in node.numbers.items():
-                found[number] = (method, path or "/")
-            stack.extend((child, f"{path}/{name}") for name, child in node.below.items())
+                found[number] = (method, f"{path or '/'}{_at(server)}")
+            stack.extend((child, f"{path}/{name}", server) for name, child in node.below.items())
         return dict(sorted(found.items(), key=lambda item: (item[1][1], item[1][0])))
 
     def _new(self) -> int:
@@ -117,13 +124,16 @@ class Endpoints:
         self._count += 1
         return len(self._into) - 1
 
-    def _rpc(self, path: str) -> int:
-        if path not in self._rpcs:
-            self._rpcs[path] = self._new()
-        return self._rpcs[path]
+    def _rpc(self, path: str, server: str) -> int:
+        key = (path, server)
+        if key not in self._rpcs:
+            self._rpcs[key] = self._new()
+        return self._rpcs[key]
 
-    def _learn(self, method: str, path: str) -> int:
-        node = self._root
+    def _learn(self, method: str, path: str, server: str) -> int:
+        node = self._roots.get(server)
+        if node is None:
+            node = self._roots[server] = _Node()
         segments = path.split("/")[1:]
         if len(segments) > _MOST_SEGMENTS:
             segments = [*segments[:_MOST_SEGMENTS], ANY]
@@ -190,7 +200,7 @@ class Endpoints:
                     self._fold_node(node)
 
     def _nodes(self) -> Iterator[tuple[_Node, int]]:
-        stack = [(self._root, 0)]
+        stack = [(root, 0) for root in self._roots.values()]
         while stack:
             node, depth = stack.pop()
             yield node, depth

@@ -11,6 +11,7 @@ from tracer_bullet.model.exchange import Exchange
 from tracer_bullet.replay.reading.endpoints import Endpoints
 from tracer_bullet.replay.reading.refusals import refusal
 from tracer_bullet.replay.reading.select import LATER, Selector
+from tracer_bullet.replay.reading.servers import Servers
 from tracer_bullet.replay.reading.sessions import LastRequests, SessionTable
 from tracer_bullet.replay.timing.curve import Timeline
 from tracer_bullet.replay.timing.stamps import SECOND_NS, StampCounts, stamped
@@ -69,6 +70,7 @@ class Reading:
         on_refused: Callable[[Exchange, str], None] | None = None,
     ) -> None:
         self._selector = Selector(spec.select)
+        self._servers = Servers(spec.rewrite.hosts)
         self._endpoints = endpoints
         self._tally = tally
         self._lasts = lasts
@@ -89,10 +91,14 @@ class Reading:
             if self.first_ns is None:
                 self.first_ns = start
             self.last_ns = start
-            request = exchange.request
-            endpoint = self._endpoints.number(request.method, request.target, rpc=is_rpc(exchange))
-            yield self._item(index, position, exchange, start, endpoint)
+            yield self._item(index, position, exchange, start, self.endpoint(exchange))
             position += 1
+
+    def endpoint(self, exchange: Exchange) -> int:
+        """The number of the endpoint of an exchange: what arms one server says nothing of another."""
+        request = exchange.request
+        server = self._servers.of(request.authority)
+        return self._endpoints.number(request.method, request.target, rpc=is_rpc(exchange), server=server)
 
     def _wanted(self, index: int, exchange: Exchange) -> bool:
         tally = self._tally

@@ -13,14 +13,15 @@ WRITE_WITHOUT_BODY: Final = "write-without-body"  # the source did not record it
 BODY_CUT: Final = "body-cut"
 HOST_NOT_ALLOWED: Final = "host-not-allowed"  # its Host would be neither the target's nor in `limits.allow`
 MALFORMED: Final = "malformed"  # method, target or a header could not be written as HTTP/1.1
-REASONS: Final = (CONNECT, UPGRADE, WRITE_WITHOUT_BODY, BODY_CUT, HOST_NOT_ALLOWED, MALFORMED)
+NOT_SURVEYED: Final = "not-surveyed"  # nothing of its endpoint was there at the survey, so nothing armed it
+REASONS: Final = (CONNECT, UPGRADE, WRITE_WITHOUT_BODY, BODY_CUT, HOST_NOT_ALLOWED, MALFORMED, NOT_SURVEYED)
 
 # RFC 9110: tokens (5.6.2). RFC 9112, 3.2: no space in a target; control characters nowhere.
 _METHOD: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _NOT_IN_TARGET: Final = re.compile(r"[\x00-\x20\x7f]|[^\x00-\xff]")
 _NOT_IN_VALUE: Final = re.compile(r"[\x00\r\n]|[^\x00-\xff]")
-_NOT_IN_NAMES: Final = re.compile(r"[^!#$%&'*+.^_`|~0-9A-Za-z:\x01-]")
-_SEPARATOR: Final = "\x01"
+_NAME: Final = r":?[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # a colon begins those that HTTP/2 makes up
+_NAMES: Final = re.compile(rf"{_NAME}(?:\n{_NAME})*")
 
 
 def refusal(exchange: Exchange) -> str:
@@ -39,6 +40,7 @@ def is_malformed(exchange: Exchange) -> bool:
     if not request.headers:
         return False
     names, values = zip(*request.headers, strict=True)
-    if _NOT_IN_VALUE.search(_SEPARATOR.join(values)):
+    if _NOT_IN_VALUE.search("\x01".join(values)):
         return True
-    return "" in names or _NOT_IN_NAMES.search(_SEPARATOR.join(names)) is not None
+    joined = "\n".join(names)
+    return joined.count("\n") != len(names) - 1 or _NAMES.fullmatch(joined) is None

@@ -13,7 +13,7 @@ from tracer_bullet.context.keys import SigningKey, load_signing_key
 from tracer_bullet.errors import UsageError
 from tracer_bullet.model import System
 from tracer_bullet.runs.analyse import Context, read_context
-from tracer_bullet.runs.job import Target, audit_rules, open_workspace, resolve_target
+from tracer_bullet.runs.job import Target, audit_rules, is_production, open_workspace, resolve_target
 from tracer_bullet.workspace.accounts import load_accounts
 from tracer_bullet.workspace.load import Located, load_located
 from tracer_bullet.workspace.replay import Replay, change_timing
@@ -82,11 +82,14 @@ def prepare_replay(
     resolved = resolve_target(settings, spec.value.target, target)
     if system is not None:
         resolved = replace(resolved, system=system)
+    hosts = [url for url in spec.value.rewrite.hosts.values() if is_production(settings.value, url)]
+    if hosts:
+        resolved = replace(resolved, production=True)
     if unarmed and resolved.production:
         raise UsageError(
             "TB303",
             f"--unarmed is refused for {resolved.name}",
-            why=f"{resolved.url} is marked production: true",
+            why=f"{next(iter(hosts), resolved.url)} is marked production: true",
             where=f"{settings.file}:{settings.line(f'targets.{resolved.name}.production')}",
             cure="try it on a target that has no customers",
         )

@@ -19,6 +19,9 @@ from tracer_bullet.runs.replay.feed import Flying
 from tracer_bullet.runs.replay.parts import ShotParts
 from tracer_bullet.runs.replay.proof import Proof
 
+# Why a request was not sent: the run ended before its turn came.
+NOT_REACHED: Final = "not reached"
+
 _WHY: Final = {
     "slot": "no answer before it held the value that it needs (see --plan, and correlate.ignore)",
     "stopped": "the replay was stopped",
@@ -48,18 +51,23 @@ class Figures:
     def answer(self, flying: Flying, kept: KeptAnswer) -> None:
         """See Listener."""
 
-    def accounting(self, read: int, skipped: Mapping[str, int], refused: Mapping[str, int], planned: int) -> Accounting:
-        """What became of everything."""
+    def accounting(
+        self, read: int, skipped: Mapping[str, int], refused: Mapping[str, int], planned: int, not_reached: int = 0
+    ) -> Accounting:
+        """What became of everything. `planned`: given to the engine; `not_reached`: the rest, when the run ended."""
+        not_sent = dict(self.histograms.not_sent())
+        if not_reached:
+            not_sent[NOT_REACHED] = not_reached
         overall = self.histograms.overall()
         return Accounting(
             read=read,
             skipped=dict(skipped),
-            planned=planned + sum(refused.values()),
+            planned=planned + not_reached + sum(refused.values()),
             sent=overall.sent,
             answered=overall.sent - overall.failed,
             failed=overall.failed,
             refused=dict(refused),
-            not_sent=dict(self.histograms.not_sent()),
+            not_sent=not_sent,
             request_bytes=self.request_bytes,
             answer_bytes=self.answer_bytes,
         )

@@ -80,15 +80,17 @@ class Pass:
 
     async def _watch(self, engine: EngineProcess, feed: Feed) -> None:
         began_s = time.monotonic()
-        while self.stop is None:
-            self.stop = next((event for reason in self.reasons if (event := reason()) is not None), None)
-            if self.notes is not None and self.notes.disabled:
-                detail = "a service answers that bullets are disabled"
-                self.stop = StopEvent(reason="kill-switch", detail=detail, after_s=time.monotonic() - began_s)
-            if self.stop is None:
-                await asyncio.sleep(_LOOK_S)
-        feed.stop()
-        engine.stop()
+        try:
+            while self.stop is None:
+                self.stop = next((event for reason in self.reasons if (event := reason()) is not None), None)
+                if self.notes is not None and self.notes.disabled:
+                    detail = "a service answers that bullets are disabled"
+                    self.stop = StopEvent(reason="kill-switch", detail=detail, after_s=time.monotonic() - began_s)
+                if self.stop is None:
+                    await asyncio.sleep(_LOOK_S)
+        finally:  # nothing is sent that is not watched, whatever ended the watch
+            feed.stop()
+            engine.stop()
 
 
 def kill_switch(path: Path, began_s: Callable[[], float]) -> Callable[[], StopEvent | None]:

@@ -85,6 +85,7 @@ class Proof:
             spans = {}  # it may be back before the time is over
         for trace_id in list(self._pending):
             self._weigh(self._pending[trace_id], spans.get(trace_id, ()))
+        self._alarm()
 
     def _weigh(self, pending: _Pending, spans: Sequence[Span]) -> None:
         now_s = time.monotonic()
@@ -105,17 +106,17 @@ class Proof:
             # What was sent and never answered proves nothing of its endpoint.
             self.endpoints.update(shot.step for shot in pending.result.shots if shot.error is None)
         self._lost += any(f.severity is Severity.GAP for f in verdict.findings)
-        self._alarm(verdict, now_s - self._began_s)
-
-    def _alarm(self, verdict: BulletVerdict, after_s: float) -> None:
-        if self.stop is not None or not self.job.armed:
-            return
         errors = [f for f in verdict.findings if f.severity is Severity.ERROR]
-        if errors:
+        if errors and self.stop is None and self.job.armed:
             detail = f"{errors[0].rule}: {errors[0].message}"
-            self.stop = StopEvent(reason="not-harmless", detail=detail, after_s=after_s)
+            self.stop = StopEvent(reason="not-harmless", detail=detail, after_s=now_s - self._began_s)
+
+    def _alarm(self) -> None:
+        """Stop for lost traces; told of all that was judged together, since those that are lost come in any order."""
+        if self.stop is not None or not self.job.armed:
             return
         allowed = self.job.spec.value.guardrails.lost_traces
         if len(self.verdicts) >= _MIN_JUDGED and self._lost / len(self.verdicts) > allowed:
             detail = f"{self._lost} of {len(self.verdicts)} traces did not come back whole (allowed: {allowed:.0%})"
+            after_s = time.monotonic() - self._began_s
             self.stop = StopEvent(reason="lost-traces", detail=detail, after_s=after_s)

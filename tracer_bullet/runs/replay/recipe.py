@@ -73,6 +73,8 @@ class _Run:
     stop: StopEvent | None = None
     planned: int = 0
     backed_off: int = 0
+    watching: asyncio.Task[None] | None = None
+    arming: int = 0  # verdicts on what armed it
     numbers: Iterator[int] = field(default_factory=count)
     began_s: float = field(default_factory=time.monotonic)
 
@@ -82,12 +84,21 @@ class _Run:
         bullets = Bullets(spec.name, self.folder.run_id, _chance, self.numbers, per_request=spec.trace == "request")
         return Collector(bullets, self.proof, self.planner.endpoints, self.planner.origins, share)
 
+    @property
+    def not_reached(self) -> int:
+        """How many requests were still to come when the replay ended. Of a shard nobody knows."""
+        if self.job.shard.count > 1 or (self.stop is None and not self.extra):
+            return 0
+        return max(0, self.beginning.requests - self.planned - (self.planner.unwritten if self.planned else 0))
+
     def look(self) -> StopEvent | None:
         """Why to stop now."""
         if self.proof.stop is not None:
             return self.proof.stop
         spec = self.job.spec.value
         after_s = time.monotonic() - self.began_s
+        if self.watching is not None and self.watching.done():  # its error is raised when the pass has ended
+            return StopEvent(reason="lost-traces", detail="traces are no longer looked at", after_s=after_s)
         window = self.figures.histograms.series.window(spec.guardrails.window_s)
         on_wire = self.figures.request_bytes + self.figures.answer_bytes
         return judge_window(window, spec.guardrails, after_s) or judge_budget(on_wire, spec.limits, after_s)
@@ -227,6 +238,7 @@ async def _arm(run: _Run) -> AsyncIterator[RunEvent]:
     ):
         yield event
     await run.proof.settle()
+    run.arming = len(run.proof.verdicts)
     missing = [e for e in endpoints if e not in run.proof.endpoints]
     if missing:
         errors = any(f.severity is Severity.ERROR for v in run.proof.verdicts for f in v.findings)
@@ -263,11 +275,12 @@ async def _send(run: _Run) -> AsyncIterator[RunEvent]:
     listeners += run.outside.listeners(run.planner.endpoints)
     planned = run.planner.plan(run.archive.exchanges)
     run.began_s = time.monotonic()
-    watching = asyncio.create_task(run.proof.watch())
+    watching = run.watching = asyncio.create_task(run.proof.watch())
     try:
         async for event in _pass(run, "send", planned, share, total, *listeners):
             yield event
     finally:
+        run.watching = None
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await watching
@@ -325,7 +338,7 @@ def _report(run: _Run) -> ReplayReport:
     spec, figures, planner = run.job.spec.value, run.figures, run.planner
     timing = spec.timing
     mode = "rate" if timing.rate else "shape" if timing.shape else "speed"
-    accounting = figures.accounting(planner.tally.read, planner.skipped, planner.refused, run.planned)
+    accounting = figures.accounting(planner.tally.read, planner.skipped, planner.refused, run.planned, run.not_reached)
     return ReplayReport(
         archive=run.job.archive.name,
         spec=spec.name,
@@ -340,7 +353,7 @@ def _report(run: _Run) -> ReplayReport:
         comparison=run.comparer.result() if spec.compare.enabled and run.planned else None,
         correlations=run.found.correlations,
         armed=tuple(sorted(run.proof.endpoints)),
-        audited=len(run.proof.verdicts),
+        audited=len(run.proof.verdicts) - run.arming,
         stop=run.stop,
     )
 

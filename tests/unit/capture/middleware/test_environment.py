@@ -92,3 +92,16 @@ def test_what_a_service_imports_is_light() -> None:
     assert not any(
         name.startswith(("tracer_bullet.capture.archive", "tracer_bullet.capture.redaction")) for name in modules
     )
+
+
+def test_what_tells_sessions_apart_counts_too(tmp_path: Path) -> None:
+    sessions = []
+    for name, capture in (("a", "{}"), ("b", "{session: ['query:token']}"), ("c", "{session: ['query:other']}")):
+        text = f"version: 1\ntargets: {{shop: {{url: 'http://shop'}}}}\ncapture: {capture}\n"
+        (tmp_path / "tracer-bullet.yaml").write_text(text)
+        run(tmp_path, **{"": f"{name}.tba", "_SETTINGS": ".", "_KEY": "k" * 32})
+        sessions.append({e.session for e in open_archive(tmp_path / f"{name}.tba").exchanges()})
+    usual, token, other = sessions
+    assert len(usual) == len(token) == 1
+    assert usual != token
+    assert other != token

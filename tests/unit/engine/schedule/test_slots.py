@@ -71,6 +71,19 @@ def test_a_value_cannot_break_the_head_apart(value: bytes) -> None:
     assert fill(head, b"", [Slot("head", 5, 8, "v", "percent")], {"v": value})[0].count(b"\r\n") == 2
 
 
+@pytest.mark.parametrize("value", [b"", b".", b".."])
+def test_a_value_cannot_make_the_path_another_one(value: bytes) -> None:
+    head = b"DELETE /orders/17/items?after=17 HTTP/1.1\r\nhost: h\r\nx-order: 17\r\n"
+    with pytest.raises(SlotError):
+        fill(head, b"", [Slot("head", head.index(b"17/"), 2, "v", "percent")], {"v": value})
+    with pytest.raises(SlotError):
+        fill(b"DELETE /orders/17 HTTP/1.1\r\n", b"", [Slot("head", 15, 2, "v", "percent")], {"v": value})
+    for at in (head.index(b"17 "), head.index(b"17\r")):
+        assert fill(head, b"", [Slot("head", at, 2, "v", "percent")], {"v": value})[0] == (
+            head[:at] + value + head[at + 2 :]
+        )
+
+
 @pytest.mark.parametrize("slots", [[(0, 99)], [(0, 5), (3, 4)]])
 def test_slots_that_lie_outside_or_over_one_another_are_refused(slots: list[tuple[int, int]]) -> None:
     with pytest.raises(SlotError):

@@ -147,3 +147,19 @@ def test_the_interval_holds_the_share(hits: int, of: int) -> None:
 def test_the_interval_is_wilsons() -> None:
     """Ten of a hundred: 5.52 to 17.44 per cent (the textbook's figures)."""
     assert wilson(10, 100) == (pytest.approx(0.0552, abs=1e-4), pytest.approx(0.1744, abs=1e-4))
+
+
+@pytest.mark.parametrize("depth", [400, 980, 1020, 100_000])
+@pytest.mark.parametrize("form", [("[", "]"), ('{"a":', "}")])
+def test_answers_that_are_nested_deep_break_nothing(depth: int, form: tuple[str, str]) -> None:
+    def deep(value: str) -> Answer:
+        body = (form[0] * depth + value + form[1] * depth).encode()
+        return Answer(status=200, headers=(("content-type", "application/json"),), body=body)
+
+    comparer = Comparer(CompareSpec(min_samples=1))
+    comparer.see("GET /", exchange(deep("1")), kept(deep("1")))
+    comparer.see("GET /", exchange(deep("1")), kept(deep("2")))
+    comparer.see("GET /", exchange(deep("1")), kept(answer([1])))
+    result = comparer.result()
+    assert (result.compared, result.equal) == (3, 1)
+    assert result.findings

@@ -11,6 +11,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from tracer_bullet.capture.redaction.audit.walk import Spot, parse_json, walk_json
+from tracer_bullet.capture.redaction.looking.clients import CLIENT_HEADERS, addresses_in
 from tracer_bullet.capture.redaction.looking.detectors import find
 from tracer_bullet.capture.redaction.looking.embedded import json_spans
 from tracer_bullet.capture.redaction.looking.encodings import LAYERS
@@ -50,6 +51,8 @@ def search_named(spot: Spot, rules: RuleSet) -> Iterator[Found]:
     """Whether a value is a secret by its name."""
     del rules
     name, value = spot.name or "", spot.text
+    if spot.place is Place.HEADER and name in CLIENT_HEADERS:
+        yield from (Found("client-address", (), value[start:end]) for start, end, _ in addresses_in(value))
     if not _is_telling(spot, name, value):
         return
     if not _is_hidden(value):
