@@ -37,7 +37,7 @@ class ProgressLine:
             self._phase = f"{event.phase:<8} {event.detail}"
             self._write(self._phase)
         elif isinstance(event, Progress):
-            self._write(f"{event.phase:<8} {event.done}/{event.total}")
+            self._write(f"{event.phase:<8} {event.done}{f'/{event.total}' if event.total else ''}")
         else:
             self._write("")
 

@@ -29,7 +29,7 @@ class PhaseStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far the current phase has come."""
+    """How far the current phase has come; `total` 0: nobody knows how much there is."""
 
     phase: str
     done: int

@@ -22,7 +22,7 @@ from tracer_bullet.replay.reading.select import SHARD, session_key
 from tracer_bullet.replay.requests.draft import Draft
 from tracer_bullet.replay.requests.identities import Identities
 from tracer_bullet.replay.requests.places import header_text
-from tracer_bullet.replay.requests.render import render
+from tracer_bullet.replay.requests.render import ascii_target, render
 from tracer_bullet.replay.requests.rewrite import Rewriter
 from tracer_bullet.replay.timing.order import ended_of
 from tracer_bullet.replay.timing.schedule import amplified, at_rate, clone_offsets, loop_period_ns, looped, speed_of
@@ -284,6 +284,7 @@ class Planner:
         draft = Draft(exchange, self._rewriter.headers.lines(exchange.request.headers))
         self._rewriter.apply(draft, texts, session, delta_ns=self._begins_ns + due_ns - item.start_ns)
         self._identities.apply(draft, texts)
+        draft.target = ascii_target(draft.target)
         destination = self._destinations.of(exchange)
         host = destination.host
         if self._rewriter.host:

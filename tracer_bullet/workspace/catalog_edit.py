@@ -15,7 +15,7 @@ import yaml
 from tracer_bullet.errors import UsageError, WorkspaceError
 from tracer_bullet.workspace.catalog import SERVICE, documents
 from tracer_bullet.workspace.refs import ref_of, short_ref
-from tracer_bullet.workspace.tree import read_tree
+from tracer_bullet.workspace.tree import read_tree, scalar_of
 
 _LIST: Final = "dependsOn"
 # YAML counts lines by these too, and people's editors do not.
@@ -61,7 +61,10 @@ def entity_text(kind: str, name: str, service: str, type_: str, refs: Sequence[s
 
 def _scalar(text: str) -> str:
     """A text as a YAML scalar that no version of YAML takes for anything else."""
-    plain = yaml.safe_dump(text, default_flow_style=True, width=10**6, allow_unicode=True).removesuffix("\n...\n")
+    style = '"' if scalar_of(text) != text else None  # as `0E0`, a number in YAML 1.2 alone
+    plain = yaml.safe_dump(
+        text, default_flow_style=True, width=10**6, allow_unicode=True, default_style=style
+    ).removesuffix("\n...\n")
     return plain.rstrip("\n")
 
 

@@ -197,6 +197,8 @@ class TimingSpec(Spec):
     """Longer pauses, in which nothing at all was recorded, are cut to this."""
     order: Literal["causal", "sent", "none"] = "causal"
     """`causal`: what was sent after an answer had come, waits for that answer; `sent`: only the order of sending."""
+    real_time: bool = False
+    """The engine asks Linux to run it before all else on its core, where that is allowed: punctual on busy machines."""
     session_gap_s: float = Field(default=1800.0, gt=0)
     """After so long a pause a session is a new one."""
 

@@ -273,3 +273,13 @@ def test_settings_that_would_break_a_head_stop_the_start() -> None:
         asyncio.run(run())
     assert caught.value.code == "TB951"
     assert "line break" in caught.value.why
+
+
+def test_real_time_is_had_or_not_told() -> None:
+    async def place(*, realtime: bool) -> tuple[int, str]:
+        async with EngineProcess(EngineSettings(realtime=realtime)) as engine:
+            return os.sched_getscheduler(engine.pid) & ~os.SCHED_RESET_ON_FORK, engine.pacing
+
+    assert asyncio.run(place(realtime=False)) == (os.SCHED_OTHER, "timerfd")
+    policy, pacing = asyncio.run(place(realtime=True))
+    assert (policy, pacing) in ((os.SCHED_RR, "timerfd, real time"), (os.SCHED_OTHER, "timerfd"))

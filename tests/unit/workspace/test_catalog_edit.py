@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tracer_bullet.errors import UsageError
@@ -133,6 +133,8 @@ def test_only_that_list_grows_and_lines_stay(file: tuple[str, list[str]], data: 
     assert gone.total() <= 1, "at most the line of a flow list changes"
 
 
+@example(service="0E0", component=False)
+@example(service="017", component=True)
 @given(st.text(min_size=1, max_size=30).filter(str.isprintable), st.booleans())
 def test_new_entities_can_be_read(service: str, component: bool) -> None:
     kind = "Component" if component else "Resource"

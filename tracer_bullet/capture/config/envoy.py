@@ -12,7 +12,7 @@ from tracer_bullet.errors import UsageError
 MIRROR_HEADER: Final = "x-mirrored"
 
 _LOG: Final = """\
-# Envoy's access log as JSON lines, for `tracer-bullet capture import {path}`.
+# Envoy's access log as JSON lines, for `tracer-bullet capture import {source}`.
 # Belongs into the HttpConnectionManager, beside `http_filters`. Needs Envoy 1.14 or later.
 # No bodies, and few headers: reads can be replayed, writes cannot. Paths and queries stand in it as they were sent.
 """
@@ -33,7 +33,7 @@ _MIRROR: Final = """\
 
 def envoy_log(path: str = "/dev/stdout") -> str:
     """An access log that the reader of Envoy's JSON logs understands without being told its format."""
-    return _LOG.format(path=path) + _yaml({"access_log": [access_log(path)]})
+    return _LOG.format(source="-" if path == "/dev/stdout" else path) + _yaml({"access_log": [access_log(path)]})
 
 
 def envoy_tap(prefix: str, body_limit: int) -> str:

@@ -39,9 +39,7 @@ def _text(archive: Path, report: AuditReport, problems: list[str]) -> str:
     if report.more:
         lines.append(f"  and {report.more} in further places")
     if report.secrets:
-        lines.append(
-            "add rules under `capture.redact` of tracer-bullet.yaml, capture again, and remove this archive"
-        )
+        lines.append("add rules under `capture.redact` of tracer-bullet.yaml, capture again, and remove this archive")
     lines += [f"not searched: {problem}" for problem in problems]
     return "\n".join(lines) + "\n"
 

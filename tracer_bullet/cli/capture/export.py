@@ -27,6 +27,9 @@ def command(archive: Path, format_: str, out: Path | None) -> None:
         try:
             with out.open("xb") as stream:
                 count = WRITERS[format_].write(exchanges, stream, losses)
+        except FileExistsError:
+            cure = "name another file, or remove this one"
+            raise UsageError("TB991", "the file is there already", where=str(out), cure=cure) from None
         except OSError as error:
             raise UsageError("TB991", "the file cannot be written", where=str(out), why=error.strerror or "") from None
     for line in (f"wrote {count} exchanges", *losses_lines(losses)):

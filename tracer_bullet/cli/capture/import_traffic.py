@@ -22,7 +22,13 @@ from tracer_bullet.runs.capture import capture_rules
 @click.option("--host", "authority", default="", help="host[:port] where a source does not say it.")
 @click.option("--scheme", default="http", type=click.Choice(["http", "https"]), help="Where a source does not say it.")
 @click.option("--log-format", default="", help="Of access logs, as it stands in the server's configuration.")
-@click.option("--log-time", default="", type=click.Choice(["", "start", "end"]), help="What a log's time is.")
+@click.option(
+    "--log-time",
+    default="",
+    type=click.Choice(["", "start", "end"]),
+    metavar="[start|end]",
+    help="What a log's time is.",
+)
 def command(
     sources: tuple[Path, ...], out: Path, format_: str, authority: str, scheme: str, log_format: str, log_time: str
 ) -> int:

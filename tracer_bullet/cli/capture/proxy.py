@@ -25,7 +25,7 @@ from tracer_bullet.runs.capture import capture_rules, open_recorder
 @click.option("--to", "target", required=True, metavar="URL", help="The server behind the proxy.")
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The archive.")
 @click.option("--body-limit", default=DEFAULT_BODY_LIMIT, show_default=True, help="Bytes kept of each body.")
-@click.option("--log-only", is_flag=True, help="Method, path, status and times alone: no headers, no bodies.")
+@click.option("--log-only", is_flag=True, help="Method, path, status, times and few headers: no bodies.")
 @click.option("--rewrite-host", is_flag=True, help="The server sees its own name in Host.")
 @click.option("--upstream", default="same", type=click.Choice(["same", "1.1", "2"]), help="HTTP towards the server.")
 @click.option("--ca", type=click.Path(path_type=Path, exists=True), help="PEM of whom to trust for the server's TLS.")

@@ -10,7 +10,10 @@ from tracer_bullet.model.losses import Losses
 
 def counted(counts: Mapping[str, int]) -> str:
     """`bullet 3, redaction 1`, the most first."""
-    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    return ", ".join(
+        f"{name or 'not recorded'} {count}"
+        for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    )
 
 
 def moment(at_ns: int | None) -> str:

@@ -155,6 +155,8 @@ class Scheduler:
             if plot.after is not None and plot.after.number in self.known:
                 _wait(shot, plot.after)
                 return
+            if plot.after is not None:  # before its end this one could not have gone, however late we look
+                shot.ready_ns = max(shot.ready_ns, plot.after.ended_ns)
             plot.after = None
             if plot.slots and not self._filled(shot, plot):
                 return
@@ -178,6 +180,7 @@ class Scheduler:
                     return False
             self._refuse(shot)
             return False
+        shot.ready_ns = max(shot.ready_ns, *(session.minted_ns[slot.variable] for slot in plot.slots))
         try:
             shot.head, shot.body = fill(shot.head, shot.body, plot.slots, session.values)
         except SlotError:
@@ -209,7 +212,9 @@ class Scheduler:
         session = plot.session
         if plot.takes and session is not None:
             if shot.answer is not None and not shot.cut:
-                session.values.update(take(shot.answer, plot.takes))
+                minted = take(shot.answer, plot.takes)
+                session.values.update(minted)
+                session.minted_ns.update(dict.fromkeys(minted, shot.ended_ns))
             for wanted in plot.takes:
                 minters = session.minters.get(wanted.variable, [])
                 if shot in minters:

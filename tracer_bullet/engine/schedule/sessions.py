@@ -9,13 +9,15 @@ from tracer_bullet.model.arrival import Slot, Take
 
 
 class Session:
-    """One captured session. `minters`: for each variable, the shots to come that may mint it."""
+    """One captured session. `minters`: for each variable, the shots to come that may mint it. `minted_ns`: when the
+    answers to which `values` were taken had ended."""
 
-    __slots__ = ("minters", "trace", "values")
+    __slots__ = ("minted_ns", "minters", "trace", "values")
 
     def __init__(self, trace: bytes) -> None:
         self.trace = trace
         self.values: dict[str, bytes] = {}
+        self.minted_ns: dict[str, int] = {}
         self.minters: dict[str, list[Shot]] = {}
 
 

@@ -15,16 +15,22 @@ _WITH_LENGTH = frozenset({"POST", "PUT", "PATCH"})
 _BAD_TARGET = re.compile(r"[\x00-\x20\x7f]")
 
 
+def ascii_target(target: str) -> str:
+    """A target with its bytes beyond ASCII percent-encoded; what is no bytes stays. Before marks are looked for, whose
+    places are counted in it."""
+    if target.isascii() or max(target) > "\xff":
+        return target
+    return quote(target, safe="!#$%&'()*+,/:;=?@[]~", encoding="latin-1")
+
+
 def render(draft: Draft, *, base: str, host: str, marks: Iterable[Mark]) -> tuple[bytes, tuple[Slot, ...]] | None:
     """(head, slots): request line and header lines, each ended by CRLF, host first, content-length last.
 
     `base` is the path of the target's address. None when it cannot be written: the target has spaces or is no path, a
     header has a line break.
     """
-    target = (
-        draft.target if draft.target.isascii() else quote(draft.target, safe="!#$%&'()*+,/:;=?@[]~", encoding="latin-1")
-    )
-    if (not target.startswith("/") and target != "*") or _BAD_TARGET.search(target):
+    target = draft.target
+    if not target.isascii() or (not target.startswith("/") and target != "*") or _BAD_TARGET.search(target):
         return None
     prefix = f"{draft.method} {'' if target == '*' else base}"
     lines = [f"{prefix}{target} HTTP/1.1", f"host: {host}"]

@@ -85,6 +85,7 @@ def _engine(job: ReplayJob, context: Context) -> EngineSettings:
         answer_s=limits.answer_s,
         total_s=limits.total_s,
         back_off_s=spec.guardrails.back_off_s,
+        realtime=spec.timing.real_time,
         verify=spec.tls.verify,
         ca_file="" if spec.tls.ca_file is None else str(Path(job.spec.file).absolute().parent / spec.tls.ca_file),
     )

@@ -51,14 +51,16 @@ def _punctuality(report: ReplayReport) -> list[Finding]:
 def _answers(report: ReplayReport, tolerated: float) -> list[Finding]:
     found = []
     for endpoint in report.endpoints:
-        if endpoint.failed and endpoint.failed / endpoint.sent > tolerated:
-            reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(endpoint.errors.items()))
+        errors = {reason: count for reason, count in endpoint.errors.items() if reason != "stopped"}  # our own doing
+        failed = sum(errors.values())
+        if failed and failed / endpoint.sent > tolerated:
+            reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(errors.items()))
             found.append(
                 Finding(
                     rule="no-answer",
                     severity=Severity.ERROR,
                     operation=endpoint.endpoint,
-                    message=f"{endpoint.failed} of {endpoint.sent} requests had no whole answer: {reasons}",
+                    message=f"{failed} of {endpoint.sent} requests had no whole answer: {reasons}",
                     cure="see the target's logs; `limits` has the time-outs",
                 )
             )

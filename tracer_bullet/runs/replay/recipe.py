@@ -311,7 +311,7 @@ async def _pass(
 
     try:
         async for done in flight.fly(open_feed, time.time_ns() + _LEAD_NS):
-            yield Progress(phase=phase, done=done, total=max(total, done))
+            yield Progress(phase=phase, done=done, total=max(total, done) if total else 0)
     finally:  # an interrupted run tells it too
         run.stop = run.stop or flight.stop
         if phase == "send" and feed is not None:

@@ -1,14 +1,19 @@
-"""Claim: nothing is sent that is not watched: when what looks for reasons to stop breaks, sending ends."""
+"""Claim: a replay sends bullets only, keeps their tokens to itself, and sends nothing that is not watched."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
+from tests.unit.replay.shop import exchange
+from tracer_bullet.capture.archive import ArchiveWriter
 from tracer_bullet.errors import UsageError
 from tracer_bullet.model import RunStarted, Span
 from tracer_bullet.model.replay import ReplayReport, StopEvent
@@ -20,9 +25,15 @@ Prepare = Callable[..., ReplayJob]
 
 
 class Server(ThreadingHTTPServer):
-    """Says 204 to everything, and counts."""
+    """Says 204 to everything, and remembers the header lines."""
 
-    seen = 0
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.lines: list[list[tuple[str, str]]] = []
+
+    @property
+    def seen(self) -> int:
+        return len(self.lines)
 
     @property
     def url(self) -> str:
@@ -33,7 +44,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        self.server.seen += 1
+        self.server.lines.append([(name.lower(), value) for name, value in self.headers.items()])
         self.send_response(204)
         self.end_headers()
 
@@ -43,7 +54,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with Server(("127.0.0.1", 0), _Handler) as server:
+    with Server() as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
@@ -63,6 +74,13 @@ class BrokenSource:
 
     async def close(self) -> None:
         """Nothing."""
+
+
+class NoSource(BrokenSource):
+    """Has no traces."""
+
+    async def fetch(self, trace_ids: Collection[str]) -> dict[str, list[Span]]:
+        return {}
 
 
 def run(job: ReplayJob, error: str, outside: Outside | None = None) -> ReplayReport:
@@ -104,3 +122,48 @@ def test_rewriting_to_production_is_production(prepare: Prepare, host: str) -> N
     with pytest.raises(UsageError, match=f"{host} is marked production"):
         prepare(more, unarmed=True)
     assert not prepare("rewrite: {hosts: {'pay.*': 'https://other.example'}}\n", unarmed=True).target.production
+
+
+def test_each_request_is_one_bullet_of_this_run_and_its_token_is_nowhere_on_disk(
+    file: Path, prepare: Prepare, server: Server
+) -> None:
+    """Whatever an archive holds of earlier runs; it should hold none, but may be made by anybody."""
+    old = (
+        ("Baggage", "tb.run=old,request_type=TRACE"), ("BAGGAGE", "x=y"), ("Tracestate", "tb=t"), ("x", "kept"),
+        ("X-Tracer-Bullet", "an-old-token"), ("traceparent", f"00-{'a' * 32}-{'b' * 16}-01"), ("Host", "evil.example"),
+        ("Content-Length", "7"), ("X-B3-TraceId", "a" * 32),
+    )  # fmt: skip
+    (file.parent / "morning.tba").unlink()
+    with ArchiveWriter(file.parent / "morning.tba", created_by="tests") as writer:
+        for number in range(4):
+            writer.append(exchange(number, at=number / 100, headers=old, target="/a?token=s3cr3t"))
+    job = prepare("compare: {enabled: false}\n", target=server.url, unarmed=True)
+    job = replace(job, traces=job.traces.model_copy(update={"settle_s": 0.5}))
+    folders: list[Path] = []
+
+    async def main() -> None:
+        async for event in replay(job, NoSource()):  # type: ignore[arg-type]
+            if isinstance(event, RunStarted):
+                folders.append(event.folder)  # noqa: PERF401  (there is one)
+
+    asyncio.run(main())
+    assert server.seen == 4
+    carriers = ("baggage", "tracestate", "x-tracer-bullet", "traceparent", "host")
+    tokens = set()
+    for lines in server.lines:
+        assert sorted(name for name, _ in lines) == sorted((*carriers, "x"))
+        said = dict(lines)
+        tokens.add(said["x-tracer-bullet"])
+        assert folders[0].name in said["baggage"]
+        assert said["host"] == server.url.removeprefix("http://")
+        assert "a" * 32 not in said["traceparent"]
+    (token,) = tokens
+    written = [path for path in job.workspace.rglob("*") if path.is_file() and path.suffix != ".tba"]
+    assert any(path.is_relative_to(folders[0]) for path in written)
+    for path in written:
+        data = path.read_bytes()
+        if path.suffix == ".parquet":
+            data += repr(pq.read_table(path).to_pylist()).encode()
+        assert token.encode() not in data, path
+        assert token.rpartition(".")[2].encode() not in data, path
+        assert b"s3cr3t" not in data, path
