@@ -59,6 +59,7 @@ def open_recorder(path: Path, rules: CaptureRules, *, created_by: str) -> Iterat
 
     Raises ArchiveError (TB92x).
     """
+    is_new = not path.exists()
     with ArchiveWriter(path, created_by=created_by, rules=rules.redactor.fingerprint) as writer:
         sessions = sessions_of(rules.spec, rules.redactor)
         recorder = Recorder(writer, rules.redactor, sessions=sessions, selection=rules.selection)
