@@ -91,5 +91,11 @@ class UnreachableError(TracerBulletError):
     exit_code = ExitCode.INCONCLUSIVE
 
 
+class StoppedError(TracerBulletError):
+    """The kill switch is on: nothing is sent."""
+
+    exit_code = ExitCode.ABORTED
+
+
 class GuardError(TracerBulletError):
     """A guard cannot do what its policy says: the service must not take bullets."""

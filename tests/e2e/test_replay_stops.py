@@ -67,7 +67,7 @@ def test_the_kill_file_stops_it(tmp_path: Path) -> None:
         code, out, err = end(process)
         arrived = len(server.take())
     assert code == 4, (out, err)
-    assert "stop is there" in out
+    assert "stopped-kill-switch" in out
     assert arrived < 3_000
     assert sent_after_s < 30
     report = read_json(RunFolder(path=run_folder(tmp_path)).replay, ReplayReport)
@@ -88,17 +88,47 @@ def test_a_signal_leaves_a_readable_run(tmp_path: Path, number: signal.Signals) 
         engines = children(process)
         assert engines
         process.send_signal(number)
-        code, _, err = end(process)
+        code, out, err = end(process)
         assert code == 130, err
+        assert "ABORTED" in out
         assert not any(e.is_running() and e.status() != psutil.STATUS_ZOMBIE for e in engines)
     folder = RunFolder(path=run_folder(tmp_path))
-    assert str(folder.path.name) in err
+    assert str(folder.path.name) in out
     assert read_json(folder.manifest, RunManifest).state == "interrupted"
+    assert folder.report.exists()
     report = read_json(folder.replay, ReplayReport)
     assert report.stop is not None
     assert report.stop.reason == "interrupt"
     assert report.accounting.sent > 0
     assert pq.read_table(folder.shot_parts).num_rows >= report.accounting.sent
+
+
+def test_a_second_signal_quits_at_once(tmp_path: Path) -> None:
+    with answerer(tmp_path, **LONG) as (file, server):
+        process = start(file, "--unarmed")
+        await_that(lambda: len(server.seen) > 50, "it never began")
+        engines = children(process)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "stopping" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        code, _, err = end(process)
+        _, alive = psutil.wait_procs(engines, timeout=60)
+    assert (code, alive) == (130, [])
+    folder = RunFolder(path=run_folder(tmp_path))
+    assert read_json(folder.manifest, RunManifest).state == "interrupted"
+    assert folder.path.name in err
+
+
+def test_a_kill_file_that_is_there_refuses(tmp_path: Path) -> None:
+    with answerer(tmp_path) as (file, server):
+        (tmp_path / ".tracer-bullet" / "stop").touch()
+        code, _, err = end(start(file, "--unarmed"))
+        assert (code, server.take()) == (4, [])
+    assert "TB993" in err
+    assert not (tmp_path / ".tracer-bullet" / "runs").exists()
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -63,7 +63,8 @@ class InputSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportSummary:
-    """What came in. `read` = `written` + all of `left_out`; what readers lost before is in `losses`.
+    """What came in. `read` = `written` + all of `left_out`; what readers lost before is in `losses`. `lacks`: marks of
+    what is written (model.Lack). `never`: what of it is never sent again, by reason.
 
     `disordered`: exchanges that started before one that came earlier; `disorder_ns`: how far back at most. `is_sorted`:
     the archive was rewritten in order of time for that; `unsorted_because`: why that failed, which only makes
@@ -75,6 +76,8 @@ class ImportSummary:
     read: int
     written: int
     left_out: Counter[str]
+    lacks: Counter[str]
+    never: Counter[str]
     losses: Losses
     first_ns: int | None
     last_ns: int | None
@@ -90,6 +93,8 @@ class _Tally:
     read: int = 0
     written: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
+    lacks: Counter[str] = field(default_factory=Counter)
+    never: Counter[str] = field(default_factory=Counter)
     latest_ns: int | None = None
     disordered: int = 0
     disorder_ns: int = 0
@@ -188,6 +193,8 @@ class _Import:
             read=tally.read,
             written=tally.written,
             left_out=tally.left_out,
+            lacks=tally.lacks,
+            never=tally.never,
             losses=self._losses,
             first_ns=first,
             last_ns=last,
@@ -267,6 +274,9 @@ class _Import:
             return
         self._tally.written += 1
         self._tally.see(exchange.started_ns)
+        self._tally.lacks.update(lack.value for lack in exchange.lacks)
+        if exchange.unreplayable:
+            self._tally.never[exchange.unreplayable] += 1
 
     def _prefix(self, first: Exchange) -> str:
         """What the ids of an input begin with: made of its first exchange, redacted, so that it tells nothing more."""

@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import click
@@ -57,17 +57,23 @@ def rewrite_line(text: str) -> None:
     click.echo(f"\r\x1b[2K{text}", nl=False, err=True)
 
 
-def follow(events: AsyncIterator[RunEvent], progress: ProgressLine) -> RunEnded:
+def follow(
+    events: AsyncIterator[RunEvent], progress: ProgressLine, *, stop: Callable[[], None] | None = None
+) -> RunEnded:
     """Run a recipe to its end, showing progress; SIGTERM ends it as Ctrl-C does.
 
-    However it breaks off, stderr says where its folder is.
+    With `stop` the first of them asks the recipe to end by itself, and the second one ends it. However it breaks off,
+    stderr says where its folder is.
     """
     folder: Path | None = None
 
     async def main() -> RunEnded:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        if stop is None:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        else:
+            _end_gently(task, stop)
         nonlocal folder
         ended: RunEnded | None = None
         async for event in events:
@@ -87,6 +93,23 @@ def follow(events: AsyncIterator[RunEvent], progress: ProgressLine) -> RunEnded:
         if isinstance(error, asyncio.CancelledError):
             raise KeyboardInterrupt from None
         raise
+
+
+def _end_gently(task: asyncio.Task[RunEnded], stop: Callable[[], None]) -> None:
+    """The first signal asks, the second one cancels."""
+    asked = False
+
+    def end() -> None:
+        nonlocal asked
+        if asked:
+            task.cancel()
+            return
+        asked = True
+        click.echo("stopping; what was sent is judged and told (once more to quit at once)", err=True)
+        stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, end)
 
 
 def show(folder: RunFolder, *, as_json: bool) -> int:

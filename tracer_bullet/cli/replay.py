@@ -9,9 +9,11 @@ import click
 
 from tracer_bullet.cli.render import ProgressLine, follow, say, show
 from tracer_bullet.cli.replay_plan import plan_json, plan_text
+from tracer_bullet.errors import ExitCode
+from tracer_bullet.runs.replay.interrupt import Interrupt
 from tracer_bullet.runs.replay.job import ReplayJob, Shard, prepare_replay
 from tracer_bullet.runs.replay.locust import Master, replay_for
-from tracer_bullet.runs.replay.recipe import look_at, replay
+from tracer_bullet.runs.replay.recipe import Outside, look_at, replay
 from tracer_bullet.workspace.runs import RunFolder
 
 
@@ -51,14 +53,23 @@ def command(
     def prepare(shard: Shard) -> ReplayJob:
         return prepare_replay(file, environ=os.environ, target=target, changes=changes, unarmed=unarmed, shard=shard)
 
+    if shards > 1 and locust_master is None:
+        raise click.UsageError("--shards is for --locust-master")
     job = prepare(Shard())
     if plan_only:
         return _plan(job, as_json=as_json)
     if unarmed:
         click.echo("WARNING: --unarmed replays without proof that bullets are harmless there", err=True)
-    events = replay(job) if locust_master is None else replay_for(_master(locust_master, shards), prepare)
-    ended = follow(events, ProgressLine(quiet=as_json))
-    return show(RunFolder(path=ended.folder), as_json=as_json)
+    interrupt = Interrupt()
+    outside = Outside(reasons=(interrupt.look,))
+    events = (
+        replay(job, outside=outside)
+        if locust_master is None
+        else replay_for(_master(locust_master, shards), prepare, outside.reasons)
+    )
+    ended = follow(events, ProgressLine(quiet=as_json), stop=interrupt.ask)
+    code = show(RunFolder(path=ended.folder), as_json=as_json)
+    return int(ExitCode.INTERRUPTED) if interrupt.asked else code
 
 
 def _master(text: str, shards: int) -> Master:

@@ -67,3 +67,6 @@ def open_recorder(path: Path, rules: CaptureRules, *, created_by: str) -> Iterat
             yield recorder
         finally:
             recorder.close()
+            recorded = writer.appended
+    if is_new and not recorded:
+        path.unlink()  # nothing came: an empty archive would be in the way of the next try

@@ -63,6 +63,12 @@ def _text(summary: ImportSummary) -> str:
         sessions = f" in {summary.sessions} sessions" if summary.sessions is not None else ""
         lines.append(f"wrote {summary.written} exchanges{sessions} to {summary.path}{left_out}")
         lines.append(f"from {moment(summary.first_ns)} to {moment(summary.last_ns)}")
+        if summary.lacks:
+            lines.append(f"not told by the source: {counted(summary.lacks)}")
+        if summary.never:
+            lines.append(f"never sent again: {counted(summary.never)}")
+        if any(item.problem for item in summary.inputs):
+            lines.append(f"{summary.path} holds the rest; remove it before you import all of them again")
     else:
         lines.append(f"nothing was written{left_out}")
     if summary.disordered:

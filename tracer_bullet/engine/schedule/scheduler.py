@@ -27,6 +27,10 @@ _BURST: Final = 64
 _NEAR_NS: Final = 5_000
 
 
+# For who asks for a pause and does not say how long.
+_UNSAID_PAUSE_S: Final = 1.0
+
+
 class Scheduler:
     """`known` are the shots that are not over, by number. `finish` is called once for each, when it is over.
 
@@ -236,6 +240,8 @@ class Scheduler:
             self.disabled = True
         now = now_ns()
         asked = pause_s(answer, (now + self._unix_ns) / 1e9)
+        if asked is None and answer.status in codes.BACK_OFF:
+            asked = _UNSAID_PAUSE_S
         pause = min(asked or 0.0, self._back_off_s)
         until = now + int(pause * 1e9)
         if pause <= 0 or until <= self._until.get(shot.origin, 0):

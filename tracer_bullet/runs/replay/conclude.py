@@ -78,7 +78,8 @@ def _differences(comparison: Comparison | None, tolerated: float) -> list[Findin
             hop=d.field,
             message=f"{d.differing} of {d.compared} answers differ from the recording in {d.field} ({d.kind});"
             f" the true share is {d.share_low:.0%} to {d.share_high:.0%}",
-            cure="if it is meant to differ, list it under compare.ignore",
+            cure="if it is meant to differ, list it under compare.ignore:"
+            f' {{field: "{d.field}", endpoint: "{d.endpoint}", why: …}}',
         )
         for d in comparison.findings
     ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from tracer_bullet.engine.histogram import Histograms
 from tracer_bullet.engine.schedule.takes import take
+from tracer_bullet.model import Finding, Severity
 from tracer_bullet.model.arrival import Endpoint, Origin
 from tracer_bullet.model.replay import Accounting
 from tracer_bullet.model.shots import SHOT_ERRORS, KeptAnswer, ShotBatch
@@ -115,13 +117,30 @@ class Unsent:
 
     endpoints: Sequence[Endpoint]
     reasons: dict[str, str] = field(default_factory=dict)
+    starved: Counter[str] = field(default_factory=Counter)
 
     def shots(self, batch: ShotBatch, flights: Sequence[Flying]) -> None:
         """See Listener."""
         for flying, error in zip(flights, batch.error, strict=True):
             if error:
-                endpoint = self.endpoints[flying.endpoint]
-                self.reasons[f"{endpoint.method} {endpoint.name}"] = _WHY.get(SHOT_ERRORS[error], SHOT_ERRORS[error])
+                endpoint, reason = self.endpoints[flying.endpoint], SHOT_ERRORS[error]
+                name = f"{endpoint.method} {endpoint.name}"
+                self.reasons[name] = _WHY.get(reason, reason)
+                self.starved[name] += reason == "slot"
+
+    def findings(self) -> list[Finding]:
+        """One an endpoint whose requests wanted for a value that no answer minted."""
+        return [
+            Finding(
+                rule="not-sent",
+                severity=Severity.GAP,
+                operation=name,
+                message=f"{number} requests were not sent: {_WHY['slot']}",
+                cure="what the recording had by chance is left out by correlate.ignore, as --plan lists it",
+            )
+            for name, number in sorted(self.starved.items())
+            if number
+        ]
 
     def answer(self, flying: Flying, kept: KeptAnswer) -> None:
         """See Listener."""

@@ -14,6 +14,8 @@ from tracer_bullet.model.shots import KeptAnswer, ShotBatch
 from tracer_bullet.runs.replay.feed import Flying
 from tracer_bullet.runs.replay.job import ReplayJob, Shard
 from tracer_bullet.runs.replay.recipe import Outside, replay
+from tracer_bullet.runs.sources import open_source
+from tracer_bullet.traces import Receiver, TraceSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +27,29 @@ class Master:
     shards: int
 
 
-async def replay_for(master: Master, prepare: Callable[[Shard], ReplayJob]) -> AsyncIterator[RunEvent]:
+async def replay_for(
+    master: Master, prepare: Callable[[Shard], ReplayJob], reasons: Sequence[Callable[[], StopEvent | None]] = ()
+) -> AsyncIterator[RunEvent]:
     """Replay a shard each time the master starts a test; end with the master, or with a headless one's test.
 
-    Each test is a run of its own, with a run folder. Raises UnreachableError TB960, UsageError TB989.
+    Each test is a run of its own, with a run folder. `reasons`: further ones to stop. Raises UnreachableError TB960,
+    TB401, UsageError TB989.
     """
+    # Before the master counts on this worker: two on one machine cannot listen on one port.
+    source = await open_source(prepare(Shard()).traces)
+    try:
+        async for event in _replay_for(master, prepare, source, reasons):
+            yield event
+    finally:
+        await source.close()
+
+
+async def _replay_for(
+    master: Master,
+    prepare: Callable[[Shard], ReplayJob],
+    source: TraceSource,
+    reasons: Sequence[Callable[[], StopEvent | None]],
+) -> AsyncIterator[RunEvent]:
     ran = False
     async with LocustWorker(master.host, master.port) as worker:
         while (started := await worker.wait_for_start()) is not None:
@@ -40,8 +60,12 @@ async def replay_for(master: Master, prepare: Callable[[Shard], ReplayJob]) -> A
                     cure="give --shards, on every worker, the number of workers",
                 )
             job = prepare(Shard(index=started.index, count=master.shards))
-            outside = Outside(listeners=lambda endpoints: (_Told(worker, endpoints),), reasons=(_stopping(worker),))
-            async for event in replay(job, outside=outside):
+            outside = Outside(
+                listeners=lambda endpoints: (_Told(worker, endpoints),), reasons=(_stopping(worker), *reasons)
+            )
+            if isinstance(source, Receiver):
+                source.keep_share(1.0)  # an earlier test may have held a share
+            async for event in replay(job, source, outside=outside):
                 yield event
             ran = True
             await worker.finish()

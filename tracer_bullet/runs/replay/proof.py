@@ -18,6 +18,8 @@ from tracer_bullet.scenario import BulletResult
 from tracer_bullet.traces import TraceSource, find_gaps
 
 _LOOK_S = 0.25
+# Rules that say that something was written; told before those that say that it might have been.
+_HARM = frozenset({"unguarded-write", "unallowed-write"})
 # Fewer judged traces decide nothing about how many are lost.
 _MIN_JUDGED = 20
 
@@ -108,7 +110,8 @@ class Proof:
         self._lost += any(f.severity is Severity.GAP for f in verdict.findings)
         errors = [f for f in verdict.findings if f.severity is Severity.ERROR]
         if errors and self.stop is None and self.job.armed:
-            detail = f"{errors[0].rule}: {errors[0].message}"
+            worst = min(errors, key=lambda f: f.rule not in _HARM)
+            detail = f"{worst.rule}: {worst.message}"
             self.stop = StopEvent(reason="not-harmless", detail=detail, after_s=now_s - self._began_s)
 
     def _alarm(self) -> None:

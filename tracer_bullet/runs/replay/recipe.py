@@ -12,7 +12,7 @@ from itertools import count
 
 from tracer_bullet.capture.archive import Archive, open_archive
 from tracer_bullet.engine import EngineProcess
-from tracer_bullet.errors import TracerBulletError, UsageError
+from tracer_bullet.errors import StoppedError, TracerBulletError, UsageError
 from tracer_bullet.model import Finding, PhaseStarted, Progress, RunEnded, RunEvent, RunStarted, Severity, Verdict
 from tracer_bullet.model.arrival import Endpoint
 from tracer_bullet.model.replay import ReplayReport, StopEvent
@@ -42,6 +42,8 @@ from tracer_bullet.workspace.runs import RunFolder, create_run, new_run_id, writ
 _LEAD_NS = 700_000_000
 # Sources without times number their requests, 1, 2, 3 …; nobody recorded traffic in the first days of 1970.
 _NO_TIMES_BEFORE_NS = 10**15
+# So many spans in memory before a part of the table is written.
+_SPANS = 20_000
 _chance = random.SystemRandom()
 
 
@@ -51,6 +53,10 @@ class Outside:
 
     listeners: Callable[[Sequence[Endpoint]], Sequence[Listener]] = lambda _: ()
     reasons: Sequence[Callable[[], StopEvent | None]] = ()
+
+    def look(self) -> StopEvent | None:
+        """The first reason there is."""
+        return next((event for reason in self.reasons if (event := reason()) is not None), None)
 
 
 @dataclass
@@ -73,6 +79,8 @@ class _Run:
     stop: StopEvent | None = None
     planned: int = 0
     backed_off: int = 0
+    unsent: list[Finding] = field(default_factory=list)
+    parts: Iterator[int] = field(default_factory=lambda: count(1))
     watching: asyncio.Task[None] | None = None
     arming: int = 0  # verdicts on what armed it
     numbers: Iterator[int] = field(default_factory=count)
@@ -90,6 +98,12 @@ class _Run:
         if self.job.shard.count > 1 or (self.stop is None and not self.extra):
             return 0
         return max(0, self.beginning.requests - self.planned - (self.planner.unwritten if self.planned else 0))
+
+    def keep_spans(self, *, at_least: int = 0) -> None:
+        """Write the spans of judged traces as a part of the span table, once there are so many."""
+        if len(self.proof.spans) > at_least:
+            write_spans(self.folder, self.proof.spans, f"part-{next(self.parts):04}")
+            self.proof.spans.clear()
 
     def look(self) -> StopEvent | None:
         """Why to stop now."""
@@ -109,9 +123,13 @@ async def replay(
 ) -> AsyncIterator[RunEvent]:
     """Replay and judge; the last event carries the verdict. `source`: as in `fire`.
 
-    Raises UnreachableError before anything is sent, UsageError (TB985–TB989) for a recording that cannot be replayed
-    as asked. However it ends, the run folder holds what was sent and received until then.
+    Raises UnreachableError and StoppedError (TB993) before anything is sent, UsageError (TB987, TB992) for a recording
+    that cannot be replayed as asked. However it ends, the run folder holds what was sent and received until then.
     """
+    if job.kill_file.exists():
+        raise StoppedError(
+            "TB993", "the kill switch is on", where=str(job.kill_file), cure="remove the file to replay again"
+        )
     await check_reachable(job.target.url)
     archive = open_archive(job.archive)
     yield PhaseStarted(phase="survey", detail=f"{archive.info.count} exchanges of {job.archive.name}")
@@ -199,8 +217,10 @@ def _nothing(job: ReplayJob, found: Survey) -> UsageError:
 
 
 async def _phases(run: _Run) -> AsyncIterator[RunEvent]:
-    ready = True
-    if run.job.armed:
+    # Who was told to stop while the recording was surveyed, does so now.
+    run.stop = run.outside.look()
+    ready = run.stop is None
+    if ready and run.job.armed:
         async for event in _arm(run):
             yield event
         ready = not run.extra
@@ -218,7 +238,7 @@ async def _phases(run: _Run) -> AsyncIterator[RunEvent]:
     yield PhaseStarted(phase="report", detail="analysis, page, JUnit")
     with contextlib.suppress(TracerBulletError):
         await asyncio.to_thread(list, analyse_run(run.folder, run.job.context))
-    _write_manifest(run, "finished")
+    _write_manifest(run, "interrupted" if run.stop is not None and run.stop.reason == "interrupt" else "finished")
     await asyncio.to_thread(write_outputs, run.folder, run.job.context.catalog)
     yield RunEnded(verdict=verdict, folder=run.folder.path)
 
@@ -272,7 +292,7 @@ async def _send(run: _Run) -> AsyncIterator[RunEvent]:
     total, target = run.beginning.requests, run.job.target.url
     yield PhaseStarted(phase="send", detail=f"{total} requests in {run.beginning.duration_s:.0f} s at {target}")
     listeners: list[Listener] = [run.figures, Comparing(run.comparer, run.redact, run.planner.endpoints)]
-    listeners += run.outside.listeners(run.planner.endpoints)
+    listeners += (unsent := Unsent(run.planner.endpoints), *run.outside.listeners(run.planner.endpoints))
     planned = run.planner.plan(run.archive.exchanges)
     run.began_s = time.monotonic()
     watching = run.watching = asyncio.create_task(run.proof.watch())
@@ -285,6 +305,7 @@ async def _send(run: _Run) -> AsyncIterator[RunEvent]:
         with contextlib.suppress(asyncio.CancelledError):
             await watching
         run.figures.parts.flush()
+        run.unsent = unsent.findings()
     yield PhaseStarted(phase="settle", detail=f"{run.proof.waiting} traces")
     await run.proof.settle()
 
@@ -300,7 +321,7 @@ async def _pass(
     """One pass through an engine of its own; ends early for a reason, which is then in `run.stop`."""
     collector = run.collector(share)
     switch = kill_switch(run.job.kill_file, lambda: run.began_s)
-    flight = Pass(run.beginning.engine, (collector, *listeners), (switch, run.look, *run.outside.reasons))
+    flight = Pass(run.beginning.engine, (collector, *listeners), (switch, run.look, run.outside.look))
     limits = run.job.spec.value.limits if phase == "send" else None
     feed: Feed | None = None
 
@@ -311,6 +332,7 @@ async def _pass(
 
     try:
         async for done in flight.fly(open_feed, time.time_ns() + _LEAD_NS):
+            run.keep_spans(at_least=_SPANS)
             yield Progress(phase=phase, done=done, total=max(total, done) if total else 0)
     finally:  # an interrupted run tells it too
         run.stop = run.stop or flight.stop
@@ -327,9 +349,9 @@ async def _pass(
 def _conclude(run: _Run) -> Verdict:
     report = _report(run)
     write_json(run.folder.replay, report)
-    write_spans(run.folder, run.proof.spans)
-    tolerated = run.job.spec.value.compare.tolerated
-    verdict = conclude(report, run.proof.verdicts, run_id=run.folder.run_id, tolerated=tolerated, extra=run.extra)
+    run.keep_spans()
+    tolerated, extra = run.job.spec.value.compare.tolerated, (*run.extra, *run.unsent)
+    verdict = conclude(report, run.proof.verdicts, run_id=run.folder.run_id, tolerated=tolerated, extra=extra)
     write_json(run.folder.verdict, verdict)
     return verdict
 
@@ -371,4 +393,4 @@ def _leave_readable(run: _Run) -> None:
             reason="interrupt", detail="it was interrupted", after_s=time.monotonic() - run.began_s
         )
         write_json(run.folder.replay, _report(run))
-        write_spans(run.folder, run.proof.spans)
+        run.keep_spans()

@@ -59,9 +59,7 @@ def test_stops_abort_unless_something_failed(reason: str) -> None:
     assert judged(report(stop=stopped(reason))).outcome is Outcome.ABORTED
     assert judged(report(stop=stopped(reason), timing=LATE)).outcome is Outcome.ABORTED, "before inconclusive"
     cut_off = replace(FAILING, errors={"stopped": FAILING.failed})
-    assert judged(report(cut_off, stop=stopped(reason))).outcome is Outcome.ABORTED, (
-        "cut off by ourselves"
-    )
+    assert judged(report(cut_off, stop=stopped(reason))).outcome is Outcome.ABORTED, "cut off by ourselves"
     assert judged(report(FAILING, stop=stopped(reason))).outcome is Outcome.FAILED, "after failed"
     assert rules(judged(report(stop=stopped(reason)))) == {f"stopped-{reason}"}
 
