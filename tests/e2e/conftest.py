@@ -17,7 +17,8 @@ import pytest
 from tracer_bullet.cli.init import write_workspace
 from tracer_bullet.context.keys import create_keys
 from tracer_bullet.model import RunEnded, Verdict
-from tracer_bullet.runs import fire, prepare_fire
+from tracer_bullet.runs.fire import fire
+from tracer_bullet.runs.job import prepare_fire
 from tracer_bullet.sim import Simulation, shop_topology
 from tracer_bullet.traces import Receiver
 from tracer_bullet.workspace.runs import RunFolder

@@ -10,7 +10,8 @@ import click
 
 from tracer_bullet.cli.render import ProgressLine, show
 from tracer_bullet.graph.engines import EngineOptions
-from tracer_bullet.runs.analyse import DUCKDB, REMOTE, analyse_run, analysis_folder, read_context
+from tracer_bullet.runs.analyse import DUCKDB, REMOTE, analyse_run, analysis_folder
+from tracer_bullet.runs.context import read_context
 from tracer_bullet.runs.outputs import write_outputs
 from tracer_bullet.workspace.runs import find_run
 from tracer_bullet.workspace.settings import find_workspace

@@ -12,7 +12,8 @@ from tracer_bullet.cli.init import write_workspace
 from tracer_bullet.cli.render import ProgressLine, follow, say, show
 from tracer_bullet.cli.sim import read_careless
 from tracer_bullet.context.keys import JWKS_NAME, create_keys
-from tracer_bullet.runs import fire, prepare_fire
+from tracer_bullet.runs.fire import fire
+from tracer_bullet.runs.job import prepare_fire
 from tracer_bullet.sim import Simulation, shop_topology
 from tracer_bullet.traces import Receiver
 from tracer_bullet.workspace.runs import RunFolder

@@ -14,8 +14,8 @@ from tracer_bullet.cli.render import say
 from tracer_bullet.errors import ExitCode
 from tracer_bullet.model import Severity
 from tracer_bullet.model.codec import encode
-from tracer_bullet.runs import Diagnosis, diagnose, prepare_fire
-from tracer_bullet.runs.doctor import Hop
+from tracer_bullet.runs.doctor import Diagnosis, Hop, diagnose
+from tracer_bullet.runs.job import prepare_fire
 
 
 @click.command("doctor")

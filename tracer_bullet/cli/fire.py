@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from tracer_bullet.cli.render import ProgressLine, follow, show
-from tracer_bullet.runs import fire, prepare_fire
+from tracer_bullet.runs.fire import fire
+from tracer_bullet.runs.job import prepare_fire
 from tracer_bullet.workspace.runs import RunFolder
 
 

@@ -16,7 +16,7 @@ from tracer_bullet.cli.render import rewrite_line, say
 from tracer_bullet.model import PhaseStarted, Progress, RunStarted
 from tracer_bullet.model.codec import encode
 from tracer_bullet.model.imported import ImportedFile, ImportReport
-from tracer_bullet.runs.analyse import read_context
+from tracer_bullet.runs.context import read_context
 from tracer_bullet.runs.importing import ImportEnded, ImportEvent, import_spans
 from tracer_bullet.runs.inputs import gather
 from tracer_bullet.runs.outputs import write_outputs

@@ -16,7 +16,6 @@ from rich.cells import cell_len, set_cell_size
 from tracer_bullet.model import PhaseStarted, Progress, RunEnded, RunEvent, RunStarted
 from tracer_bullet.report import Document, render_json
 from tracer_bullet.report.terminal import render_terminal, terminal_style
-from tracer_bullet.runs import load_document
 from tracer_bullet.workspace.runs import RunFolder
 
 
@@ -114,6 +113,8 @@ def _end_gently(task: asyncio.Task[RunEnded], stop: Callable[[], None]) -> None:
 
 def show(folder: RunFolder, *, as_json: bool) -> int:
     """Print a run's report; its exit code."""
+    from tracer_bullet.runs.outputs import load_document  # noqa: PLC0415  # a long run needs it only at its end
+
     document = load_document(folder)
     if as_json:
         paths = {"folder": str(folder.path), "page": str(folder.report), "junit": str(folder.junit)}

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from tracer_bullet.cli.render import show
-from tracer_bullet.runs import write_outputs
+from tracer_bullet.runs.outputs import write_outputs
 from tracer_bullet.workspace.runs import find_run
 from tracer_bullet.workspace.settings import find_workspace
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Final, TypeVar
@@ -19,49 +19,17 @@ from tracer_bullet.graph.engines.opening import open_engine
 from tracer_bullet.graph.prepare import prepare
 from tracer_bullet.graph.profiles import profile_graph
 from tracer_bullet.graph.slo import judge_objectives
-from tracer_bullet.model import Catalog, Objective, PhaseStarted, Progress, ServiceGraph, SloReport, System
+from tracer_bullet.model import PhaseStarted, Progress, ServiceGraph, SloReport, System
+from tracer_bullet.runs.context import Context
 from tracer_bullet.runs.manifests import quiet_manifest
 from tracer_bullet.traces import write_table
-from tracer_bullet.workspace.catalog import load_catalog
 from tracer_bullet.workspace.runs import RunFolder, create_run, write_json
-from tracer_bullet.workspace.settings import find_workspace, load_settings
-from tracer_bullet.workspace.slos import load_objectives
 
 DUCKDB: Final = "duckdb"
 # What begins the address of an engine that has spans of its own.
 REMOTE: Final = "clickhouse://"
 T = TypeVar("T")
 AnalysisEvent = PhaseStarted | Progress
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
-    """What a workspace says of the system whose spans are analysed; all of it may be empty."""
-
-    system: System = field(default_factory=System)
-    catalog: Catalog = field(default_factory=Catalog)
-    objectives: tuple[Objective, ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-def read_context(start: Path, environ: Mapping[str, str], *, system: System | None = None) -> Context:
-    """The context that the workspace around `start` gives; empty where there is none.
-
-    Without a `system`, everything that any target declares to be outside is outside. Raises WorkspaceError.
-    """
-    workspace = find_workspace(start)
-    if workspace is None:
-        return Context(system=system or System())
-    if system is None:
-        targets = load_settings(workspace, environ).value.targets.values()
-        system = System(third_parties=tuple(sorted({glob for t in targets for glob in t.third_parties})))
-    asked = load_objectives(workspace, environ)
-    return Context(
-        system=system,
-        catalog=load_catalog(workspace),
-        objectives=asked.objectives,
-        notes=tuple(f"{n.file}:{n.line}: {n.message}" for n in asked.notes),
-    )
 
 
 @contextmanager

@@ -14,7 +14,8 @@ from typing import BinaryIO, Final
 from tracer_bullet.errors import TracerBulletError, UsageError
 from tracer_bullet.model import PhaseStarted, Progress, RunManifest, RunStarted
 from tracer_bullet.model.imported import ImportedFile, ImportReport
-from tracer_bullet.runs.analyse import Context, analyse_run
+from tracer_bullet.runs.analyse import analyse_run
+from tracer_bullet.runs.context import Context
 from tracer_bullet.runs.manifests import quiet_manifest
 from tracer_bullet.runs.span_files import FILE_SPANS, SpanFiles, TraceCount
 from tracer_bullet.traces.columns import SpanColumns

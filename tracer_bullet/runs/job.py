@@ -11,7 +11,7 @@ from tracer_bullet.audit import AllowedWrite, AuditRules
 from tracer_bullet.context.keys import SigningKey, load_signing_key
 from tracer_bullet.errors import UsageError
 from tracer_bullet.model import RequestType, System
-from tracer_bullet.runs.analyse import Context, read_context
+from tracer_bullet.runs.context import Context, read_context
 from tracer_bullet.scenario import Plan, Scenario, load_scenario
 from tracer_bullet.scenario import plan as plan_scenario
 from tracer_bullet.workspace.addresses import check_url

@@ -15,7 +15,7 @@ from tracer_bullet.cli.init import write_workspace
 from tracer_bullet.context.keys import create_keys
 from tracer_bullet.errors import UnreachableError
 from tracer_bullet.model import Span
-from tracer_bullet.runs import FireJob, prepare_fire
+from tracer_bullet.runs.job import FireJob, prepare_fire
 
 SCENARIO = """\
 version: 1

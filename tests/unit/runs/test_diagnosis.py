@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tracer_bullet.model import Finding, Gap, Severity
-from tracer_bullet.runs import Diagnosis
-from tracer_bullet.runs.doctor import Hop
+from tracer_bullet.runs.doctor import Diagnosis, Hop
 
 HOP = Hop(caller="tracer-bullet", service="s", spans=1, flagged=True, carriers=(), guards=(), refused="")
 GAP = Gap(rule="seal-short", service="s", detail="d")

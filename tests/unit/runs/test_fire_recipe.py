@@ -12,7 +12,8 @@ import pytest
 from tests.unit.runs.conftest import Answering, Source, tiny_job, write_settings
 from tracer_bullet.errors import UnreachableError, WorkspaceError
 from tracer_bullet.model import Outcome, RunEnded, Verdict
-from tracer_bullet.runs import FireJob, fire
+from tracer_bullet.runs.fire import fire
+from tracer_bullet.runs.job import FireJob
 from tracer_bullet.runs.store import read_spans
 from tracer_bullet.workspace.runs import RunFolder, latest_run, read_json
 

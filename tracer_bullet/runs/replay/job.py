@@ -12,7 +12,7 @@ from tracer_bullet.capture.redaction.settings import make_redactor
 from tracer_bullet.context.keys import SigningKey, load_signing_key
 from tracer_bullet.errors import UsageError
 from tracer_bullet.model import System
-from tracer_bullet.runs.analyse import Context, read_context
+from tracer_bullet.runs.context import Context, read_context
 from tracer_bullet.runs.job import Target, audit_rules, is_production, open_workspace, resolve_target
 from tracer_bullet.workspace.accounts import load_accounts
 from tracer_bullet.workspace.load import Located, load_located

@@ -20,8 +20,6 @@ from tracer_bullet.replay.compare import Comparer
 from tracer_bullet.replay.fidelity import FidelityMeter
 from tracer_bullet.replay.planner import Planner
 from tracer_bullet.replay.survey import Survey, survey
-from tracer_bullet.runs.analyse import analyse_run
-from tracer_bullet.runs.outputs import write_outputs
 from tracer_bullet.runs.replay.answers import Redact, answer_redactor
 from tracer_bullet.runs.replay.begin import Beginning, begin
 from tracer_bullet.runs.replay.bullets import Bullets
@@ -237,10 +235,24 @@ async def _phases(run: _Run) -> AsyncIterator[RunEvent]:
     # After the verdict: what cannot be drawn must not keep it from being written.
     yield PhaseStarted(phase="report", detail="analysis, page, JUnit")
     with contextlib.suppress(TracerBulletError):
-        await asyncio.to_thread(list, analyse_run(run.folder, run.job.context))
+        await asyncio.to_thread(_analyse, run)
     _write_manifest(run, "interrupted" if run.stop is not None and run.stop.reason == "interrupt" else "finished")
-    await asyncio.to_thread(write_outputs, run.folder, run.job.context.catalog)
+    await asyncio.to_thread(_write_outputs, run)
     yield RunEnded(verdict=verdict, folder=run.folder.path)
+
+
+def _analyse(run: _Run) -> None:
+    # Only here: what they bring would lie in memory beside the survey of a long recording.
+    from tracer_bullet.runs.analyse import analyse_run  # noqa: PLC0415
+
+    for _ in analyse_run(run.folder, run.job.context):
+        pass
+
+
+def _write_outputs(run: _Run) -> None:
+    from tracer_bullet.runs.outputs import write_outputs  # noqa: PLC0415
+
+    write_outputs(run.folder, run.job.context.catalog)
 
 
 async def _arm(run: _Run) -> AsyncIterator[RunEvent]:
