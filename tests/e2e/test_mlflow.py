@@ -29,7 +29,7 @@ from tracer_bullet.context.keys import JWKS_NAME, SigningKey, create_keys
 from tracer_bullet.context.token import mint
 from tracer_bullet.model import Context
 
-pytestmark = pytest.mark.xdist_group("mlflow")
+pytestmark = [pytest.mark.xdist_group("mlflow"), pytest.mark.slow]
 
 CREATE = "/api/2.0/mlflow/experiments/create"
 

@@ -131,6 +131,7 @@ def test_a_kill_file_that_is_there_refuses(tmp_path: Path) -> None:
     assert not (tmp_path / ".tracer-bullet" / "runs").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_at_a_random_moment_nobody_is_left(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
