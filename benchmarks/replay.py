@@ -44,12 +44,13 @@ guardrails: {lateness_p99_ms: 1000}
 """
 
 
-def exchanges(count: int) -> Iterator[Exchange]:
-    """Ten requests a session, many sessions at once."""
+def exchanges(count: int, hours: float) -> Iterator[Exchange]:
+    """Ten requests a session, a thousand sessions at once, spread over so many hours."""
+    spacing_ns = round(hours * 3_600_000_000_000 / count)
     answer = Answer(status=200, headers=(("content-type", "text/plain"),), body=b"hello")
     headers = (("user-agent", "bench"), ("accept", "*/*"))
     for n in range(count):
-        started = BEGAN_NS + n * 100_000
+        started = BEGAN_NS + n * spacing_ns
         request = Request(
             method="GET", scheme="http", authority="nginx", target=f"/p{n % PATHS}/items?page={n % 7}", headers=headers
         )
@@ -84,6 +85,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=5_000_000)
     parser.add_argument("--rate", type=int, default=10_000)
+    parser.add_argument("--hours", type=float, default=8.0, help="how long the recording is; sessions end after 30 min")
     wanted = parser.parse_args()
     server = "listen 127.0.0.1:@PORT@; keepalive_requests 1000000; location / { return 200 hello; }"
     block = f"access_log off; server {{ {server} }}"
@@ -95,7 +97,7 @@ def main() -> None:
         (folder / "replay" / "long.yaml").write_text(FILE % wanted.rate)
         began = time.perf_counter()
         with ArchiveWriter(folder / "replay" / "long.tba", created_by="benchmarks") as writer:
-            for one in exchanges(wanted.requests):
+            for one in exchanges(wanted.requests, wanted.hours):
                 writer.append(one)
         wrote_s = time.perf_counter() - began
         info = open_archive(folder / "replay" / "long.tba").info
