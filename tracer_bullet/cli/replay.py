@@ -13,7 +13,8 @@ from tracer_bullet.errors import ExitCode
 from tracer_bullet.runs.replay.interrupt import Interrupt
 from tracer_bullet.runs.replay.job import ReplayJob, Shard, prepare_replay
 from tracer_bullet.runs.replay.locust import Master, replay_for
-from tracer_bullet.runs.replay.recipe import Outside, look_at, replay
+from tracer_bullet.runs.replay.recipe import Outside, replay
+from tracer_bullet.runs.replay.surveyed import look_at
 from tracer_bullet.workspace.runs import RunFolder
 
 

@@ -15,7 +15,7 @@ from tracer_bullet.context.keys import create_keys
 from tracer_bullet.model.exchange import Exchange, Lack
 from tracer_bullet.replay.found import Survey
 from tracer_bullet.runs.replay.job import ReplayJob, prepare_replay
-from tracer_bullet.runs.replay.recipe import look_at
+from tracer_bullet.runs.replay.surveyed import look_at
 
 SETTINGS = "version: 1\ntargets: {shop: {url: 'http://127.0.0.1:1'}}\n"
 FILE = "version: 1\nname: morning\ntarget: shop\narchive: morning.tba\n"

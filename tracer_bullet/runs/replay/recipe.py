@@ -12,7 +12,7 @@ from itertools import count
 
 from tracer_bullet.capture.archive import Archive, open_archive
 from tracer_bullet.engine import EngineProcess
-from tracer_bullet.errors import StoppedError, TracerBulletError, UsageError
+from tracer_bullet.errors import StoppedError, TracerBulletError
 from tracer_bullet.model import Finding, PhaseStarted, Progress, RunEnded, RunEvent, RunStarted, Severity, Verdict
 from tracer_bullet.model.arrival import Endpoint
 from tracer_bullet.model.replay import ReplayReport, StopEvent
@@ -31,6 +31,7 @@ from tracer_bullet.runs.replay.listeners import Collector, Comparing, Figures, N
 from tracer_bullet.runs.replay.parts import ShotParts
 from tracer_bullet.runs.replay.passes import Listener, Pass, kill_switch
 from tracer_bullet.runs.replay.proof import Proof
+from tracer_bullet.runs.replay.surveyed import check_surveyed
 from tracer_bullet.runs.sources import check_reachable, open_source
 from tracer_bullet.runs.store import write_spans
 from tracer_bullet.traces import Receiver, TraceSource
@@ -38,8 +39,6 @@ from tracer_bullet.workspace.runs import RunFolder, create_run, new_run_id, writ
 
 # From the plan to the first request: the engine process starts meanwhile.
 _LEAD_NS = 700_000_000
-# Sources without times number their requests, 1, 2, 3 …; nobody recorded traffic in the first days of 1970.
-_NO_TIMES_BEFORE_NS = 10**15
 # So many spans in memory before a part of the table is written.
 _SPANS = 20_000
 _chance = random.SystemRandom()
@@ -155,23 +154,9 @@ async def replay(
             await source.close()
 
 
-def look_at(job: ReplayJob) -> tuple[Survey, float]:
-    """What a replay would be, and how many seconds it would take. Sends nothing."""
-    found = survey(open_archive(job.archive).exchanges(), job.spec.value)
-    return found, Planner(job.spec.value, found, job.target.url, accounts=job.accounts).span_ns / 1e9
-
-
 def _begin(job: ReplayJob, archive: Archive, found: Survey, source: TraceSource, outside: Outside) -> _Run:
     spec = job.spec.value
-    if not found.to_send:
-        raise _nothing(job, found)
-    if found.last_ns < _NO_TIMES_BEFORE_NS and spec.timing.rate is None:
-        raise UsageError(
-            "TB992",
-            "the recording has no times: it only says in which order requests were sent",
-            where=job.spec.where("archive"),
-            cure="give a rate, as `timing: {rate: 10/s}` or --rate 10/s",
-        )
+    check_surveyed(job, found)
     started_ns = time.time_ns()
     folder = create_run(job.workspace, new_run_id(started_ns, _chance))
     planner = Planner(
@@ -199,18 +184,6 @@ def _begin(job: ReplayJob, archive: Archive, found: Survey, source: TraceSource,
         comparer=Comparer(spec.compare, found.correlations),
         redact=answer_redactor(job.redactor),
         figures=figures,
-    )
-
-
-def _nothing(job: ReplayJob, found: Survey) -> UsageError:
-    reasons = {**found.skipped, **found.refused}
-    told = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
-    return UsageError(
-        "TB987",
-        f"nothing of the {found.read} exchanges is to be sent",
-        where=job.spec.file,
-        why=told,
-        cure="see `select:`, and `tracer-bullet replay FILE --plan`",
     )
 
 

@@ -11,7 +11,7 @@ from tracer_bullet.audit import AllowedWrite
 from tracer_bullet.errors import TracerBulletError, UsageError, WorkspaceError
 from tracer_bullet.runs.replay.begin import Beginning, begin
 from tracer_bullet.runs.replay.job import ReplayJob, Shard
-from tracer_bullet.runs.replay.recipe import look_at
+from tracer_bullet.runs.replay.surveyed import look_at
 
 Prepare = Callable[..., ReplayJob]
 
