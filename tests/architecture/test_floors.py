@@ -32,12 +32,16 @@ FLOORS: dict[str, int] = {
     "capture": 2,
     "replay": 2,
     "engine": 2,
+    "load": 2,
     "runs": 3,
     "cli": 4,
     "__main__": 5,
 }
 # The imports between packages of one floor, and across, that are allowed besides "down".
-SAME_FLOOR: set[tuple[str, str]] = {("guards", "context")}
+SAME_FLOOR: set[tuple[str, str]] = {
+    ("guards", "context"),
+    ("load", "scenario"),  # a scenario's steps, at load
+}
 # What runs in the harness must not reach what runs in services, but for these.
 HARNESS_TO_SERVICE: set[tuple[str, str]] = {
     ("audit", "guards"),  # one classifier says what a write is
@@ -101,6 +105,21 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "capture": {"zstandard", "orjson", "google", "opentelemetry", "mitmproxy", "yaml", "jsonpath_ng", "envoy"},
     "replay": {"numpy", "orjson", "jsonpath_ng"},
     "engine": {"uvloop", "httptools", "zmq", "msgpack", "hdrh", "numpy", "httpx", "h2", "hpack", "grpc"},
+    "load": {
+        "numpy",
+        "hypothesis",
+        "hypothesis_jsonschema",
+        "jsonschema",
+        "schemathesis",
+        "yaml",
+        "locust",
+        "gevent",
+        "geventhttpclient",
+        "requests",
+        "msgpack",
+        "prometheus_client",
+        "opentelemetry",
+    },
     "runs": {"httpx", "pyarrow", "numpy"},
     "cli": {"click", "rich"},
     "__main__": set(),

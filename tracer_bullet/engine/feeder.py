@@ -127,7 +127,7 @@ class Feeder:
         """Note down what is pulled; how many bytes it has."""
         start, owed, total, more = self._start_ns, self._owed, 0, 0
         with self._changed:
-            for number, due, session, origin, endpoint, head, body, _, _, _, _, _, keep in arrivals:
+            for number, due, session, origin, endpoint, head, body, _, _, _, _, _, keep, *_ in arrivals:
                 size = len(head) + len(body)
                 total += size
                 weight = size + _OVERHEAD + (_KEPT if keep else 0)

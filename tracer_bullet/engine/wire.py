@@ -96,7 +96,7 @@ def read_origin(members: Sequence[Any]) -> Origin:
 def pack_arrivals(arrivals: Sequence[Arrival]) -> bytes:
     """An ARRIVALS frame: columns, and by index what only few arrivals have."""
     columns = list(zip(*arrivals, strict=True)) or [()] * len(Arrival._fields)
-    numbers, dues, sessions, origins, endpoints, heads, bodies, _, afters, slots, takes, last, keep = columns
+    numbers, dues, sessions, origins, endpoints, heads, bodies, _, afters, slots, takes, last, keep, *_ = columns
     few: dict[int, tuple[Any, ...]] = {}
     if any(slots) or any(takes) or any(keep) or max(afters, default=-1) >= 0:
         for index, a in enumerate(arrivals):

@@ -22,9 +22,12 @@ SHOT_ERRORS: Final = (
     "too-large",  # its headers or its kept body pass a limit
     "slot",  # an answer did not mint what the request needs: it was not sent
     "stopped",  # the run ended first: it was not sent, or its answer was not awaited
-    "lost",  # the engine's process died: whether it was sent is not known
+    "lost",  # the process that had it died: whether it was sent is not known
+    "unexpected",  # a whole answer came, and is not what its endpoint or its step expects
+    "skipped",  # what it needs failed: it was not sent
+    "stale",  # its time had long passed when its turn came: it was not sent, lest a burst hit the target
 )
-NOT_SENT: Final = frozenset({"slot", "stopped"})
+NOT_SENT: Final = frozenset({"slot", "stopped", "skipped", "stale"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

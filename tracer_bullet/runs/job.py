@@ -15,8 +15,8 @@ from tracer_bullet.runs.context import Context, read_context
 from tracer_bullet.scenario import Plan, Scenario, load_scenario
 from tracer_bullet.scenario import plan as plan_scenario
 from tracer_bullet.workspace.addresses import check_url
+from tracer_bullet.workspace.audit import AuditSpec
 from tracer_bullet.workspace.load import Located
-from tracer_bullet.workspace.scenario import AuditSpec
 from tracer_bullet.workspace.settings import (
     SETTINGS_FILE,
     Settings,

@@ -12,7 +12,8 @@ from pydantic import AfterValidator, Field, model_validator
 from tracer_bullet.workspace.load import Spec
 from tracer_bullet.workspace.mistakes import Mistake, MistakesError
 from tracer_bullet.workspace.quantities import Share, Size
-from tracer_bullet.workspace.replay import Globs, Regex
+from tracer_bullet.workspace.replay import Regex
+from tracer_bullet.workspace.sending import Globs
 
 _JSON_PATH: Final = re.compile(
     r"\$(?:\.\.?(?:\*|[\w$-]+)|(?:\.\.)?\[(?:\*|\d+|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")\])+"

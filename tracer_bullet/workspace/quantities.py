@@ -6,16 +6,19 @@ import math
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 # With an exponent, since that is how Python writes small and large numbers that stood plain in the file.
 _NUMBER = r"((?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]{1,3})?)"
 _SPEED = re.compile(rf"{_NUMBER}\s*x?")
 _RATE = re.compile(rf"{_NUMBER}\s*(?:/|per)\s*(s|min|h)")
 _SHARE = re.compile(rf"{_NUMBER}\s*(%?)")
+_DURATION = re.compile(rf"{_NUMBER}\s*(ms|s|min|m|h|d)?")
 _SIZE = re.compile(rf"{_NUMBER}\s*(B|kB|MB|GB|TB|KiB|MiB|GiB|TiB)?")
 _MOST_BYTES = 2**63
 _SECONDS = {"s": 1, "min": 60, "h": 3600}
+_UNITS = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_LONGEST_S = 366 * 86400
 _BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12} | {
     f"{prefix}iB": 1024**power for power, prefix in enumerate("KMGT", start=1)
 }
@@ -34,6 +37,14 @@ def _rate(value: Any) -> float:
     if not 0 < rate < math.inf:
         raise ValueError("must be a rate above nothing, as 500/s or 90/min")
     return rate
+
+
+def _duration(value: Any) -> float:
+    found = _DURATION.fullmatch(_text(value))
+    seconds = float(found[1]) * _UNITS[found[2] or "s"] if found else math.inf
+    if not seconds < _LONGEST_S:
+        raise ValueError("must be a time, as 30s, 500ms or 5m")
+    return seconds
 
 
 def _share(value: Any) -> float:
@@ -60,8 +71,15 @@ _EITHER = {"anyOf": [{"type": "string"}, {"type": "number"}]}
 
 Speed = Annotated[float, BeforeValidator(_speed), WithJsonSchema(_EITHER)]
 """A factor: `4x`."""
-Rate = Annotated[float, BeforeValidator(_rate), WithJsonSchema({"type": "string"})]
+Rate = Annotated[
+    float,
+    BeforeValidator(_rate),
+    PlainSerializer(lambda value: f"{value!r}/s", return_type=str),
+    WithJsonSchema({"type": "string"}),
+]
 """Per second: `500/s`, `90/min`."""
+Duration = Annotated[float, BeforeValidator(_duration), WithJsonSchema(_EITHER)]
+"""Seconds: `30s`, `500ms`, `5m`, `2h`; a bare number is seconds."""
 Share = Annotated[float, BeforeValidator(_share), WithJsonSchema(_EITHER)]
 """0 to 1: `10 %`."""
 Size = Annotated[int, BeforeValidator(_size), WithJsonSchema(_EITHER)]

@@ -12,9 +12,10 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from tracer_bullet.errors import UsageError
 from tracer_bullet.workspace.addresses import Url
+from tracer_bullet.workspace.audit import AuditSpec, TesterSpec
 from tracer_bullet.workspace.fields import Headers
 from tracer_bullet.workspace.load import Document, Mistake, MistakesError, Spec
-from tracer_bullet.workspace.quantities import Rate, Share, Size, Speed
+from tracer_bullet.workspace.quantities import Rate, Share, Speed
 from tracer_bullet.workspace.replay_checks import (
     BUILT_IN_FIELDS,
     check_json_path,
@@ -24,7 +25,7 @@ from tracer_bullet.workspace.replay_checks import (
     check_use,
     template_mistakes,
 )
-from tracer_bullet.workspace.scenario import AuditSpec, TesterSpec
+from tracer_bullet.workspace.sending import Globs, GuardrailsSpec, LimitsSpec, ProofSpec, TlsSpec
 
 __all__ = ["BUILT_IN_FIELDS", "Replay"]
 
@@ -45,7 +46,6 @@ def _aware(value: datetime) -> datetime:
 
 Regex = Annotated[str, AfterValidator(_regex)]
 Moment = Annotated[datetime, AfterValidator(_aware)]
-Globs = tuple[str, ...]
 Value = str | int | float | bool | None
 JsonPath = Annotated[str, AfterValidator(check_json_path)]
 Place = Annotated[str, AfterValidator(check_place)]
@@ -234,60 +234,6 @@ class CompareSpec(Spec):
     """Fewer compared answers of an endpoint decide nothing."""
     tolerated: Share = 0.0
     """A difference fails the run when the lower bound of its share is above this."""
-
-
-class LimitsSpec(Spec):
-    """What a replay may use up."""
-
-    requests: int | None = Field(default=None, ge=1)
-    bytes: Size | None = None
-    """Of requests and answers together."""
-    duration_s: float | None = Field(default=None, gt=0)
-    connections: int = Field(default=512, ge=1, le=60_000)
-    """To one host at once. A full pool delays requests, which the report tells."""
-    connect_s: float = Field(default=5.0, gt=0)
-    send_s: float = Field(default=30.0, gt=0)
-    answer_s: float = Field(default=30.0, gt=0)
-    """From the request's end to the first byte of the answer."""
-    total_s: float = Field(default=60.0, gt=0)
-    allow: Globs = ()
-    """Further `host` or `host:port` that requests may go to, besides the target's own and those of `rewrite.hosts`."""
-
-
-class TlsSpec(Spec):
-    """Whom to trust, for targets behind https."""
-
-    verify: bool = True
-    ca_file: Path | None = None
-    """PEM of the authorities that are trusted instead of the system's; relative to this file."""
-
-
-class GuardrailsSpec(Spec):
-    """When sending stops, exit code 4 (lateness: invalid, 3)."""
-
-    lateness_p99_ms: float = Field(default=10.0, gt=0)
-    errors: Share = 0.5
-    """Share of answers that are 5xx or missing, over `window_s`, from 20 requests on."""
-    latency_p99_ms: float | None = Field(default=None, gt=0)
-    """From the intended time, over `window_s`."""
-    window_s: float = Field(default=10.0, gt=0)
-    lost_traces: Share = 0.1
-    """Share of audited traces that do not come back complete."""
-    back_off_s: float = Field(default=30.0, ge=0)
-    """The longest pause for a host that answers 429 or 503; its Retry-After counts. 0: none."""
-    kill_file: Path = Path(".tracer-bullet/stop")
-    """A file that, once it is there, stops the replay; relative to the workspace. It must be removed by hand."""
-
-
-class ProofSpec(Spec):
-    """How it is proved that nothing was written."""
-
-    traces_per_s: float = Field(default=5.0, gt=0)
-    """How many sessions' traces are audited, a second at most, beside those that arm the replay."""
-    max_traces: int = Field(default=2000, ge=1)
-    """How many in all; of a long replay the traces are chosen evenly."""
-    max_arming_requests: int = Field(default=2000, ge=1)
-    """Refuse to begin when it takes more requests to reach every endpoint once."""
 
 
 class Replay(Document):

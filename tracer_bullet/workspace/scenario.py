@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from tracer_bullet.model.finding import AUDIT_RULES
+from tracer_bullet.workspace.audit import AuditSpec, TesterSpec
 from tracer_bullet.workspace.fields import (
     Headers,
     Method,
@@ -22,12 +22,11 @@ from tracer_bullet.workspace.fields import (
     Take,
     VariableNames,
     Variables,
-    Why,
 )
 from tracer_bullet.workspace.load import Document, Mistake, MistakesError, Spec
 from tracer_bullet.workspace.matcher import Matcher
-from tracer_bullet.workspace.mistakes import suggest
 from tracer_bullet.workspace.references import variable_mistakes
+from tracer_bullet.workspace.traffic import LoadSpec
 
 AT_LEAST_ONE = Matcher.model_validate({"ge": 1})
 
@@ -141,51 +140,6 @@ class TraceSpec(Spec):
         return self
 
 
-class AllowSpec(Spec):
-    """A write that may happen for real."""
-
-    service: str
-    """Glob on the service's name."""
-    operation: str
-    """Glob on the operation as `tb.guard.operation` has it, for instance `INSERT audit_log`."""
-    why: Why
-    """The reason, for the report."""
-
-
-def _rule(value: str) -> str:
-    if value not in AUDIT_RULES:
-        cure = suggest(value, AUDIT_RULES) or f"the audit's rules are {', '.join(AUDIT_RULES)}"
-        raise MistakesError([Mistake(path="", message=f"the audit has no rule {value!r}", cure=cure)])
-    return value
-
-
-class IgnoreSpec(Spec):
-    """Findings that do not count against a bullet."""
-
-    rule: Annotated[str, AfterValidator(_rule)]
-    """The finding's rule."""
-    why: Why
-    """The reason, for the report."""
-
-
-class AuditSpec(Spec):
-    """What the trace must prove about the bullet's harmlessness."""
-
-    no_writes: bool = True
-    """Every write in the trace was rolled back, suppressed, shadowed, stubbed or denied."""
-    every_service_flagged: bool = True
-    """Every span of a service that takes part carries the flag."""
-    allow: tuple[AllowSpec, ...] = ()
-    ignore: tuple[IgnoreSpec, ...] = ()
-
-
-class TesterSpec(Spec):
-    """Whom the bullet's requests are for; travels as baggage."""
-
-    user_id: str | None = None
-    account_id: str | None = None
-
-
 class ScenarioSpec(Document):
     """A scenario: the steps of a bullet, and what their answers and their trace must be."""
 
@@ -203,6 +157,8 @@ class ScenarioSpec(Document):
     steps: tuple[StepSpec, ...] = Field(min_length=1)
     trace: tuple[TraceSpec, ...] = ()
     audit: AuditSpec = AuditSpec()
+    load: LoadSpec | None = None
+    """The scenario as traffic, for `tracer-bullet load`."""
 
     @classmethod
     def mistakes_in(cls, tree: Any) -> Iterable[Mistake]:

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracer_bullet.errors import WorkspaceError
+from tracer_bullet.workspace.audit import AuditSpec
 from tracer_bullet.workspace.fields import RESERVED_HEADERS
 from tracer_bullet.workspace.load import parse_located
 from tracer_bullet.workspace.matcher import OPERATORS, Matcher
-from tracer_bullet.workspace.scenario import AuditSpec, ScenarioSpec
+from tracer_bullet.workspace.scenario import ScenarioSpec
 
 HEAD = "version: 1\nname: s\ntarget: t\n"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tracer_bullet.model.arrival import Arrival, Origin, Take
 from tracer_bullet.model.exchange import Exchange
-from tracer_bullet.workspace.replay import LimitsSpec
+from tracer_bullet.workspace.sending import LimitsSpec
 
 BATCH = 128
 _NS = 1_000_000_000

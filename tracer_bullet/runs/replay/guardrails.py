@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tracer_bullet.engine.histogram import Window
 from tracer_bullet.model.replay import StopEvent
-from tracer_bullet.workspace.replay import GuardrailsSpec, LimitsSpec
+from tracer_bullet.workspace.sending import GuardrailsSpec, LimitsSpec
 
 # Fewer answers decide nothing: one error of two is no outage.
 MIN_REQUESTS = 20

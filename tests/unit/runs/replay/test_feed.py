@@ -11,7 +11,7 @@ from tests.unit.runs.replay.flights import exchange
 from tracer_bullet.model.arrival import Arrival, Origin
 from tracer_bullet.model.exchange import Exchange
 from tracer_bullet.runs.replay.feed import BATCH, Feed
-from tracer_bullet.workspace.replay import LimitsSpec
+from tracer_bullet.workspace.sending import LimitsSpec
 
 ORIGINS = [Origin(number=n, scheme="http", host=f"h{n}", port=80) for n in range(3)]
 

@@ -8,7 +8,7 @@ from tests.unit.report.replayed import quantiles
 from tracer_bullet.engine.histogram import Window
 from tracer_bullet.model.replay import Quantiles
 from tracer_bullet.runs.replay.guardrails import MIN_REQUESTS, judge_budget, judge_window
-from tracer_bullet.workspace.replay import GuardrailsSpec, LimitsSpec
+from tracer_bullet.workspace.sending import GuardrailsSpec, LimitsSpec
 
 NONE = Quantiles()
 

@@ -1,0 +1,1 @@
+"""Scenarios as traffic: when iterations begin, what they send, what is asked of the result. Locust: in `locust/`."""

@@ -1,0 +1,174 @@
+"""The `load:` section of a scenario: the scenario as traffic. docs/load.md is its reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+
+from tracer_bullet.workspace.data import DataSpec
+from tracer_bullet.workspace.load import Spec
+from tracer_bullet.workspace.quantities import Duration, Rate, Share
+from tracer_bullet.workspace.safety import LoadGuardrailsSpec
+from tracer_bullet.workspace.sending import LimitsSpec, ProofSpec, TlsSpec
+from tracer_bullet.workspace.thresholds import BaselineSpec, CapacitySpec, ThresholdSpec
+
+
+def _pause(value: Any) -> Any:
+    """`2s`, or `1s..3s`."""
+    if isinstance(value, str) and ".." in value:
+        return tuple(part.strip() for part in value.split("..", 1))
+    return (value, value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else value
+
+
+Pause = Annotated[
+    tuple[Duration, Duration],
+    BeforeValidator(_pause),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}]}),
+]
+"""Seconds, shortest and longest, evenly spread between: `2s`, `1s..3s`."""
+
+_ARRIVALS = ("rate", "ramp_to", "steps", "spike", "sine", "curve")
+_USERS = ("users", "users_to")
+
+
+class StageSpec(Spec):
+    """A part of the profile. Exactly one of `rate`, `ramp_to`, `steps`, `spike`, `sine`, `curve`, `users`, `users_to`;
+    rates are iterations begun in a second (open model), users run iterations one after the other (closed model)."""
+
+    for_s: Duration | None = Field(default=None, alias="for", gt=0)
+    """How long; a `curve` is as long as its recording unless it is given."""
+    rate: Rate | None = None
+    """Constant."""
+    ramp_to: Rate | None = None
+    """In a straight line from where the stage before ended (the first: from nothing)."""
+    steps: tuple[Rate, ...] = ()
+    """One after the other, each as long."""
+    spike: Rate | None = None
+    """Up to it in a straight line for half of the time, and down again to where the stage before ended."""
+    sine: Rate | None = None
+    """A wave around this rate; begins there, rising."""
+    swing: Rate | None = None
+    """Of `sine`: how far above and below; not more than the rate itself."""
+    period_s: Duration | None = Field(default=None, alias="period", gt=0)
+    """Of `sine`."""
+    curve: Path | None = None
+    """An archive whose requests give the shape; relative to this file."""
+    peak: Rate | None = None
+    """Of `curve`: the rate of its busiest ten seconds; as recorded unless it is given."""
+    users: int | None = Field(default=None, ge=0)
+    """So many users."""
+    users_to: int | None = Field(default=None, ge=0)
+    """In a straight line from as many as the stage before ended with."""
+
+    @property
+    def kind(self) -> str:
+        """Which of the shapes it is."""
+        return next(n for n in (*_ARRIVALS, *_USERS) if getattr(self, n) not in (None, ()))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it gives a rate, not users."""
+        return self.kind in _ARRIVALS
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> StageSpec:
+        given = [n for n in (*_ARRIVALS, *_USERS) if getattr(self, n) not in (None, ())]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of {', '.join((*_ARRIVALS, *_USERS))}")
+        if self.for_s is None and given != ["curve"]:
+            raise ValueError("say how long, as `for: 2m`")
+        wave = self.swing is not None and self.period_s is not None
+        if (self.sine is not None) != wave or (self.sine is None and (self.swing or self.period_s)):
+            raise ValueError("`sine`, `swing` and `period` belong together")
+        if self.sine is not None and self.swing is not None and self.swing > self.sine:
+            raise ValueError("`swing` is more than `sine`: no rate is below nothing")
+        if self.peak is not None and self.curve is None:
+            raise ValueError("`peak` belongs to `curve`")
+        return self
+
+
+class StopSpec(Spec):
+    """Ends before the profile does, whichever comes first."""
+
+    iterations: int | None = Field(default=None, ge=1)
+    """So many iterations have been begun."""
+    percentile: float | None = Field(default=None, gt=0, lt=100)
+    """Of the latency of all requests: stop when its 95 % confidence interval is `within` of it."""
+    within: Share = 0.05
+    """Half the interval's width over the percentile."""
+
+
+class OtherSpec(Spec):
+    """Another scenario in the same traffic."""
+
+    scenario: Path
+    """Relative to this file. Of its own `load`, only `data` and pauses count."""
+    weight: float = Field(default=1.0, gt=0)
+    """Of all iterations, the share weight ÷ sum of weights."""
+
+
+class LoadSpec(Spec):
+    """A scenario as traffic. Either `rate` or `users` with `duration`, or `stages`."""
+
+    rate: Rate | None = None
+    """Iterations begun in a second."""
+    users: int | None = Field(default=None, ge=1)
+    """So many users, each running iterations one after the other."""
+    duration_s: Duration | None = Field(default=None, alias="duration", gt=0)
+    stages: tuple[StageSpec, ...] = ()
+    arrivals: Literal["even", "poisson"] = "even"
+    """How iterations are spread at a given rate: evenly, or by chance as independent users would come."""
+    seed: int = 1
+    """For what is left to chance: arrivals, weights, pauses, data."""
+    think: Pause = (0.0, 0.0)
+    """Between an answer and the next step of an iteration."""
+    between: Pause = (0.0, 0.0)
+    """Between two iterations of a user."""
+    weight: float = Field(default=1.0, gt=0)
+    """Of this scenario, beside those of `with`."""
+    others: tuple[OtherSpec, ...] = Field(default=(), alias="with")
+    data: tuple[DataSpec, ...] = ()
+    """Where values of variables come from, one row an iteration."""
+    warm_up_s: Duration = Field(default=0.0, alias="warm_up")
+    """At the beginning; sent, and not counted in figures, thresholds and baseline."""
+    stop: StopSpec = StopSpec()
+    checks: Share = 1.0
+    """The share of iterations whose answers are checked against `expect` beyond the status, which always is."""
+    trace_share: Share = 1.0
+    """The share of iterations whose trace is sampled (head sampling: traceparent's flag). Guards act on all."""
+    thresholds: tuple[ThresholdSpec, ...] = ()
+    baseline: BaselineSpec | None = None
+    capacity: CapacitySpec = CapacitySpec()
+    """What `--find-capacity` looks for."""
+    guardrails: LoadGuardrailsSpec = LoadGuardrailsSpec()
+    limits: LimitsSpec = LimitsSpec()
+    stale_s: Duration = Field(default=5.0, alias="stale", gt=0)
+    """What is this late when its turn comes is not sent: after a freeze the target must not be hit by a burst."""
+    tls: TlsSpec = TlsSpec()
+    proof: ProofSpec = ProofSpec()
+
+    @property
+    def profile(self) -> tuple[StageSpec, ...]:
+        """The stages, the short forms written out."""
+        if self.stages:
+            return self.stages
+        given: dict[str, Any] = {"rate": f"{self.rate}/s"} if self.rate is not None else {"users": self.users}
+        return (StageSpec.model_validate({"for": self.duration_s, **given}),)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether iterations begin by a schedule (open model), not when a user is free."""
+        return self.profile[0].is_open
+
+    @model_validator(mode="after")
+    def _one_profile(self) -> LoadSpec:
+        short = [n for n in ("rate", "users") if getattr(self, n) is not None]
+        if len(short) + bool(self.stages) != 1:
+            raise ValueError("give one of rate, users and stages")
+        if bool(short) != (self.duration_s is not None):
+            raise ValueError("`duration` belongs to `rate` or `users`; stages have a `for` each")
+        if len({stage.is_open for stage in self.profile}) > 1:
+            raise ValueError("stages are either all rates or all users")
+        return self
