@@ -10,6 +10,7 @@ import click
 from tracer_bullet.cli.render import ProgressLine, follow, say, show
 from tracer_bullet.cli.replay_plan import plan_json, plan_text
 from tracer_bullet.errors import ExitCode
+from tracer_bullet.runs.memory import keep_small
 from tracer_bullet.runs.replay.interrupt import Interrupt
 from tracer_bullet.runs.replay.job import ReplayJob, Shard, prepare_replay
 from tracer_bullet.runs.replay.locust import Master, replay_for
@@ -56,6 +57,7 @@ def command(
 
     if shards > 1 and locust_master is None:
         raise click.UsageError("--shards is for --locust-master")
+    keep_small()
     job = prepare(Shard())
     if plan_only:
         return _plan(job, as_json=as_json)

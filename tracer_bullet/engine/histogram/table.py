@@ -81,9 +81,15 @@ class BucketTable:
     def halve(self) -> None:
         """Make one row of each two: row n becomes n // 2."""
         self._settle()
+        if not self._keys.size:
+            return
         keys = self._keys // self.width // 2 * self.width + self._keys % self.width
-        counts, self._keys, self._counts = self._counts, _NONE, _NONE
-        self._put(keys, counts)
+        # Stable sorting finds the two sorted runs of each new row, and merges them in one pass.
+        order = np.argsort(keys, kind="stable")
+        keys = keys[order]
+        starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
+        self._counts = np.add.reduceat(self._counts[order], starts)
+        self._keys = keys[starts]
 
     def _dense(self, low: int, high: int) -> Ints:
         out = np.zeros(self.width, np.int64)
@@ -99,12 +105,15 @@ class BucketTable:
         self._put(keys, counts.astype(np.int64))
 
     def _put(self, keys: Ints, counts: Ints) -> None:
+        """Add the counts of keys that ascend. In place where they are known: a table of a million would be copied
+        several times by sorting it anew."""
         if not keys.size:
             return
-        keys = np.concatenate((self._keys, keys))
-        # Stable sorting finds the two sorted runs, and merges them in one pass.
-        order = np.argsort(keys, kind="stable")
-        keys = keys[order]
-        starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
-        self._counts = np.add.reduceat(np.concatenate((self._counts, counts))[order], starts)
-        self._keys = keys[starts]
+        places = np.searchsorted(self._keys, keys)
+        known = places < self._keys.size
+        known[known] = self._keys[places[known]] == keys[known]
+        self._counts[places[known]] += counts[known]
+        if not known.all():
+            places, keys, counts = places[~known], keys[~known], counts[~known]
+            self._keys = np.insert(self._keys, places, keys)
+            self._counts = np.insert(self._counts, places, counts)

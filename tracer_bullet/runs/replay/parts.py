@@ -18,7 +18,6 @@ from tracer_bullet.workspace.runs import RunFolder, write_whole
 PART_ROWS = 50_000
 
 _NAMED = ("endpoint", "error")
-_ERRORS = pa.array(SHOT_ERRORS)
 _IDS = ("trace_hi", "trace_lo", "span_id")
 _TIMES = ("due_ns", "ready_ns", "sent_ns", "first_ns", "ended_ns", "request_bytes", "answer_bytes")
 # docs/run-folder.md documents the columns.
@@ -46,6 +45,7 @@ class ShotParts:
         self._rows = 0
         self._parts = 0
         self._names = pa.array([], pa.string())
+        self._errors = pa.array(SHOT_ERRORS)
         folder.shot_parts.mkdir(exist_ok=True)
 
     def add(self, batch: ShotBatch) -> None:
@@ -73,7 +73,7 @@ class ShotParts:
             name: pa.array(_numbers(getattr(batch, name))) for name in SHOT_PART_SCHEMA.names if name not in _NAMED
         }
         columns["endpoint"] = pa.DictionaryArray.from_arrays(pa.array(_numbers(batch.endpoint)), self._names)
-        columns["error"] = pa.DictionaryArray.from_arrays(pa.array(_numbers(batch.error).astype(np.int32)), _ERRORS)
+        columns["error"] = pa.DictionaryArray.from_arrays(pa.array(_numbers(batch.error).astype(np.int32)), self._errors)
         return pa.RecordBatch.from_arrays([columns[name] for name in SHOT_PART_SCHEMA.names], schema=SHOT_PART_SCHEMA)
 
 

@@ -12,6 +12,7 @@ from itertools import count
 
 from tracer_bullet.capture.archive import Archive, open_archive
 from tracer_bullet.engine import EngineProcess
+from tracer_bullet.engine.histogram import Histograms, SecondSeries
 from tracer_bullet.errors import StoppedError, TracerBulletError
 from tracer_bullet.model import Finding, PhaseStarted, Progress, RunEnded, RunEvent, RunStarted, Severity, Verdict
 from tracer_bullet.model.arrival import Endpoint
@@ -41,6 +42,8 @@ from tracer_bullet.workspace.runs import RunFolder, create_run, new_run_id, writ
 _LEAD_NS = 700_000_000
 # So many spans in memory before a part of the table is written.
 _SPANS = 20_000
+# So many seconds of latencies are kept by the second, or as many as the guardrails look at.
+_DETAIL_S = 60
 _chance = random.SystemRandom()
 
 
@@ -170,7 +173,8 @@ def _begin(job: ReplayJob, archive: Archive, found: Survey, source: TraceSource,
         accounts=job.accounts,
     )
     beginning = begin(job, found, run_id=folder.run_id, started_ns=started_ns, planned_s=planner.span_ns / 1e9)
-    figures = Figures(ShotParts(folder, planner.endpoints), FidelityMeter())
+    series = SecondSeries(max(_DETAIL_S, int(spec.guardrails.window_s) + 1))
+    figures = Figures(ShotParts(folder, planner.endpoints), FidelityMeter(), Histograms(series))
     return _Run(
         job=job,
         outside=outside,

@@ -1,0 +1,45 @@
+"""What keeps a process small that may run for hours: said once, by the command, before it begins."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+import pyarrow as pa
+
+
+def keep_small() -> None:
+    """Keep out what nobody asked for, and give back what is freed. For a process of our own alone."""
+    _without_pandas()
+
+
+class _NoPandas(MetaPathFinder):
+    """Says that there is no pandas."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None, /
+    ) -> ModuleSpec | None:
+        """See MetaPathFinder."""
+        del path, target
+        if fullname == "pandas":
+            raise ModuleNotFoundError(fullname)
+        return None
+
+
+def _without_pandas() -> None:
+    """Where pandas is installed, pyarrow loads it (40 MB) at its first array, to know a series when it is given one.
+
+    It asks once, and remembers the answer; `to_pandas` asks again.
+    """
+    if "pandas" in sys.modules:
+        return
+    finder = _NoPandas()
+    sys.meta_path.insert(0, finder)
+    try:
+        pa.array([], pa.null())
+    finally:
+        sys.meta_path.remove(finder)
