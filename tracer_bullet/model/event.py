@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracer_bullet.model.finding import Verdict
+from tracer_bullet.model.load import LoadLive
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,11 +30,12 @@ class PhaseStarted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far the current phase has come; `total` 0: nobody knows how much there is."""
+    """How far the current phase has come; `total` 0: nobody knows how much there is. `live`: of load under way."""
 
     phase: str
     done: int
     total: int
+    live: LoadLive | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -288,6 +288,31 @@ class GuardrailReading:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoadLive:
+    """How a run is doing now, over its last seconds: for whoever watches. Rates are requests a second, `t_s` counts
+    from the schedule's start. `left`: of each budget, as people say it."""
+
+    t_s: float
+    span_s: float
+    planned_rate: float
+    rate: float
+    errors: int
+    error_rate: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    lateness_p99_ms: float
+    sent: int
+    failed: int
+    iterations: int
+    users: int
+    senders: int
+    warming_up: bool = False
+    left: Mapping[str, str] = field(default_factory=dict)
+    guardrails: tuple[GuardrailReading, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoadReport:
     """`load.json` of a run folder. `model`: `open` or `closed`. `steps`: by step; `scenarios`: whole iterations, from
     the first step's intended time to the last one's end."""

@@ -40,6 +40,6 @@ def _without_pandas() -> None:
     finder = _NoPandas()
     sys.meta_path.insert(0, finder)
     try:
-        pa.array([], pa.null())
+        pa.array([0])  # without a type: it asks where it finds one, too
     finally:
         sys.meta_path.remove(finder)

@@ -93,6 +93,15 @@ async def exchange(
     )
 
 
+def wire_head(prepared: PreparedRequest) -> tuple[bytes, tuple[tuple[bytes, bytes], ...]]:
+    """The request target and the header lines that `exchange` sends, in order, without carriers and cookies.
+
+    Host comes first, as h11 writes it. Raises httpx.InvalidURL.
+    """
+    request = _request(prepared, {}, 1.0)
+    return request.url.raw_path, tuple(sorted(request.headers.raw, key=lambda line: line[0].lower() != b"host"))
+
+
 def _request(prepared: PreparedRequest, carriers: Mapping[str, str], timeout_s: float) -> httpx.Request:
     headers = [*carriers.items(), *prepared.headers, ("accept-encoding", "gzip, deflate")]
     if any(name.lower() == "accept-encoding" for name, _ in prepared.headers):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -40,3 +41,14 @@ def _json_paths(step: Any) -> Iterable[tuple[str, str]]:
     for name, text in take.items() if isinstance(take, dict) else ():
         if isinstance(text, str) and text.startswith("$"):
             yield f"take.{name}", text
+
+
+def scenario_text(scenario: ScenarioSpec) -> str:
+    """A scenario as JSON, for another process; what the file left out is left out."""
+    return scenario.model_dump_json(by_alias=True, exclude_unset=True)
+
+
+def read_scenario_text(text: str) -> Scenario:
+    """What `scenario_text` wrote."""
+    # Not model_validate_json: it takes no defaults that are no JSON, as paths.
+    return Scenario.model_validate(json.loads(text))

@@ -19,17 +19,8 @@ from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 from tracer_bullet.model import Indicator, Objective
 from tracer_bullet.workspace.load import Document, Mistake, MistakesError, Spec
 from tracer_bullet.workspace.mistakes import suggest
+from tracer_bullet.workspace.words import Words
 
-_UNITS_S: Final = {
-    **dict.fromkeys(("us", "µs", "μs"), 1e-6),
-    "ms": 1e-3,
-    **dict.fromkeys(("s", "sec", "second", "seconds"), 1.0),
-    **dict.fromkeys(("min", "mins", "minute", "minutes", "m"), 60.0),
-    **dict.fromkeys(("h", "hour", "hours"), 3_600.0),
-    **dict.fromkeys(("d", "day", "days"), 86_400.0),
-    **dict.fromkeys(("w", "week", "weeks"), 604_800.0),
-}
-_TOKEN: Final = re.compile(r"\s*(<=|>=|[<>≤≥%]|[0-9]xx\b|p?[0-9]+(?:\.[0-9]+)?|[A-Za-zµμ]+|\S)")
 _LATENCY_WINDOW_S: Final = 300.0
 _AVAILABILITY_WINDOW_S: Final = 30 * 86_400.0
 _MAX_WINDOW_S: Final = 366 * 86_400.0
@@ -49,7 +40,7 @@ class ObjectiveTerms:
 
 def parse_objective(text: str) -> ObjectiveTerms:
     """The terms of an objective's text. Raises ValueError that says what is wrong, where, and what was meant."""
-    words = _Words(text)
+    words = Words(text)
     if words.accept("availability"):
         return _availability(words)
     target = _share(words)
@@ -64,13 +55,13 @@ def parse_objective(text: str) -> ObjectiveTerms:
 
 def parse_period(text: str) -> float:
     """Seconds of a period as `30 d`. Raises ValueError."""
-    words = _Words(text)
+    words = Words(text)
     period = words.duration()
     words.end()
     return _window(words, period)
 
 
-def _availability(words: _Words) -> ObjectiveTerms:
+def _availability(words: Words) -> ObjectiveTerms:
     words.accept(">", ">=", "≥")
     target = words.percent()
     window_s, client_errors = _AVAILABILITY_WINDOW_S, False
@@ -85,7 +76,7 @@ def _availability(words: _Words) -> ObjectiveTerms:
     )
 
 
-def _share(words: _Words) -> float:
+def _share(words: Words) -> float:
     found = words.peek()
     if re.fullmatch(r"p[0-9.]+", found):
         words.take()
@@ -105,84 +96,10 @@ def _share(words: _Words) -> float:
     raise ValueError(f"{told}; {close or 'write one as ' + ' or '.join(repr(e) for e in _EXAMPLES)}")
 
 
-def _window(words: _Words, seconds: float) -> float:
+def _window(words: Words, seconds: float) -> float:
     if not 1 <= seconds <= _MAX_WINDOW_S:
         raise ValueError(f"{words.text!r}: a window is between 1 s and 366 d long")
     return seconds
-
-
-class _Words:
-    """The tokens of one text, read from left to right; what is wrong is told with its place."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self._tokens = [(m[1], m.start(1)) for m in _TOKEN.finditer(text)]
-        self._at = 0
-
-    def peek(self) -> str:
-        return self._tokens[self._at][0] if self._at < len(self._tokens) else ""
-
-    def take(self) -> str:
-        found = self.peek()
-        self._at += 1
-        return found
-
-    def accept(self, *wanted: str) -> bool:
-        if self.peek().lower() in wanted:
-            self._at += 1
-            return True
-        return False
-
-    def need(self, *wanted: str) -> None:
-        if not self.accept(*wanted):
-            raise self._unexpected(f"`{wanted[0]}`", wanted)
-
-    def end(self, *continuations: str) -> None:
-        if self.peek():
-            more = [f"`{c}`" for c in continuations]
-            raise self._unexpected(" or ".join([*more, "the end"]), continuations)
-
-    def duration(self) -> float:
-        number = self._number("a duration as `300 ms`")
-        unit = self.peek()
-        if unit not in _UNITS_S:
-            if unit.lower() in _UNITS_S and unit.lower() != unit:
-                raise self._unexpected("a unit of time", (unit.lower(),))
-            raise self._unexpected("a unit of time (us, ms, s, min, h, d or w)", tuple(_UNITS_S))
-        self.take()
-        seconds = number * _UNITS_S[unit]
-        if seconds <= 0:
-            raise ValueError(f"{self.text!r}: a duration must be longer than 0")
-        return seconds
-
-    def percent(self) -> float:
-        share = self._number("a share as `99.9 %`")
-        self.need("%")
-        return self.checked_share(share)
-
-    def checked_share(self, percent: float) -> float:
-        if not 0 < percent < 100:
-            why = "100 % leaves no budget for anything to go wrong" if percent >= 100 else "0 % asks for nothing"
-            raise ValueError(f"{self.text!r}: {why}; a share lies between 0 % and 100 %, both excluded")
-        return round(percent / 100, 12)
-
-    def error(self, message: str, meant: str) -> ValueError:
-        return ValueError(f"{self.text!r}: {message}; did you mean {meant!r}?")
-
-    def _number(self, wanted: str) -> float:
-        if not re.fullmatch(r"[0-9]+(?:\.[0-9]+)?", self.peek()):
-            raise self._unexpected(wanted, ())
-        return float(self.take())
-
-    def _unexpected(self, wanted: str, known: tuple[str, ...]) -> ValueError:
-        if self._at >= len(self._tokens):
-            return ValueError(f"{self.text!r}: {wanted} is needed at the end")
-        found, place = self._tokens[self._at]
-        close = suggest(found, known)
-        return ValueError(
-            f"{self.text!r}: {wanted} is needed at character {place + 1}, not {found!r}"
-            + (f"; {close}" if close else "")
-        )
 
 
 def _objective_text(value: str) -> str:

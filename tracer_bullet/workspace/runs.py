@@ -57,6 +57,16 @@ class RunFolder:
         return self.path / "replay.json"
 
     @property
+    def load(self) -> Path:
+        """`load.json`: a `model.LoadReport`."""
+        return self.path / "load.json"
+
+    @property
+    def histograms(self) -> Path:
+        """`histograms.json`: what a later run compares itself with."""
+        return self.path / "histograms.json"
+
+    @property
     def spans(self) -> Path:
         """`spans/`: the folder of the span table's Parquet files."""
         return self.path / "spans"

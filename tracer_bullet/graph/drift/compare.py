@@ -11,15 +11,14 @@ from tracer_bullet.graph.drift.statistics import (
     QuantileShift,
     benjamini_hochberg,
     cliffs_delta,
-    enough_for,
     fisher,
     magnitude,
-    newcombe,
     none_by_chance,
     shift_of,
 )
 from tracer_bullet.graph.drift.words import regressions
 from tracer_bullet.model import Change, Drift, EdgeDrift, ErrorDrift, LatencyDrift
+from tracer_bullet.model.shares import enough_for, newcombe
 
 QUANTILES: Final = (0.5, 0.95, 0.99)
 _ORDER: Final = {change: place for place, change in enumerate((

@@ -15,7 +15,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from tracer_bullet.graph.slo.shares import wilson
 from tracer_bullet.model import Distribution
 from tracer_bullet.model.distribution import GROWTH
 
@@ -35,17 +34,6 @@ class QuantileShift:
     low_ms: float
     high_ms: float
     p_value: float
-
-
-def enough_for(quantile: float, calls: float, *, confidence: float = 0.95) -> bool:
-    """Whether the order statistics of `calls` independent calls bound the quantile on both sides.
-
-    They do when it is unlikely that all of them lie on one side of it: qⁿ and (1−q)ⁿ at most (1−confidence)/2. H. A.
-    David and H. N. Nagaraja, "Order Statistics", 3rd ed. (2003), section 7.1. That is 6 calls for p50, 72 for p95 and
-    368 for p99.
-    """
-    outside = (1 - confidence) / 2
-    return calls >= 1 and max(quantile, 1 - quantile) ** calls <= outside
 
 
 def shift_of(
@@ -103,24 +91,6 @@ def magnitude(delta: float) -> str:
 
 
 _MAGNITUDES: Final = ((0.147, "negligible"), (0.33, "small"), (0.474, "medium"))
-
-
-def newcombe(bad_before: float, before: float, bad_after: float, after: float) -> tuple[float, float]:
-    """The 95 % interval of the difference of two shares (after − before).
-
-    R. G. Newcombe, "Interval estimation for the difference between independent proportions", Statistics in Medicine
-    17 (1998), 873-890, method 10. (−1, 1) when a sample is empty.
-    """
-    if before <= 0 or after <= 0:
-        return -1.0, 1.0
-    old, new = bad_before / before, bad_after / after
-    old_low, old_high = wilson(bad_before, before)
-    new_low, new_high = wilson(bad_after, after)
-    difference = new - old
-    return (
-        difference - math.hypot(new - new_low, old_high - old),
-        difference + math.hypot(new_high - new, old - old_low),
-    )
 
 
 def fisher(bad_before: int, before: int, bad_after: int, after: int) -> float:

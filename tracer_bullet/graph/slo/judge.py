@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from tracer_bullet.graph.engines import Engine
 from tracer_bullet.graph.slo.budget import MINUTE_NS, Minutes, budget_left, burn_rates
-from tracer_bullet.graph.slo.shares import CONFIDENCE, binomial_tail, calls_needed, wilson
 from tracer_bullet.graph.sql import slo
 from tracer_bullet.model import Indicator, Objective, ObjectiveVerdict
+from tracer_bullet.model.shares import CONFIDENCE, binomial_tail, calls_needed, wilson
 from tracer_bullet.workspace.mistakes import suggest
 
 _NS_PER_S: Final = 1e9

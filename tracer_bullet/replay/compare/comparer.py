@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from tracer_bullet.model.exchange import Answer, Exchange, Lack
 from tracer_bullet.model.replay import Comparison, Correlation, Difference
+from tracer_bullet.model.shares import wilson
 from tracer_bullet.model.shots import KeptAnswer
 from tracer_bullet.replay.compare.content import read_content
 from tracer_bullet.replay.compare.diff import FieldDifference, differences
-from tracer_bullet.replay.compare.shares import wilson
 from tracer_bullet.workspace.replay import CompareSpec
 
 _EXAMPLES: Final = 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, Self
 
 from tracer_bullet.engine import EngineProcess, EngineSettings
 from tracer_bullet.load.checks import Checker
@@ -103,7 +103,7 @@ class Alone:
         self._sender: LocalSender | None = None
         self._stopped = False
 
-    async def __aenter__(self) -> Alone:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

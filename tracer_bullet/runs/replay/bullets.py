@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 
 from tracer_bullet.model import RequestType, Shot, Span, SpanKind, SpanStatus
 from tracer_bullet.model.attributes import HARNESS_SERVICE, REQUEST_TYPE, RUN, STEP
 from tracer_bullet.model.shots import SHOT_ERRORS, ShotBatch
-from tracer_bullet.runs.replay.feed import Flying
 from tracer_bullet.scenario import BulletResult
 from tracer_bullet.traces.ids import rows_in_share, span_hex, trace_hex
 
@@ -56,6 +56,20 @@ def rows_in(batch: ShotBatch, share: float) -> Iterator[Row]:
         )
 
 
+class Place(Protocol):
+    """Where a shot stands in its session: the `nth`, from 1 on, and whether it is the `last`."""
+
+    @property
+    def nth(self) -> int:
+        """From 1 on."""
+        ...
+
+    @property
+    def last(self) -> bool:
+        """Whether none comes after it."""
+        ...
+
+
 @dataclass
 class _Open:
     """A trace whose requests are still coming back."""
@@ -69,7 +83,7 @@ class _Open:
 class Bullets:
     """Gathers shots by trace. A trace is whole when its session's last request and all before it are back.
 
-    `per_request`: each request is a trace of its own. `numbers` counts bullets; `rng` draws the ids of root spans.
+    `name` is that of root spans. `per_request`: each request is a trace of its own. `numbers` counts bullets; `rng` draws the ids of root spans.
     """
 
     def __init__(
@@ -82,16 +96,19 @@ class Bullets:
         self._open: dict[str, _Open] = {}
         self._numbers = numbers
 
-    def add(self, row: Row, flying: Flying, endpoint: str, url: str) -> BulletResult | None:
-        """Take a shot in; the bullet that it completes. What was never sent counts, but leaves no shot."""
+    def add(self, row: Row, place: Place, endpoint: str, url: str, *, step: str = "") -> BulletResult | None:
+        """Take a shot in; the bullet that it completes. What was never sent counts, but leaves no shot.
+
+        `endpoint`: `METHOD name`; `step`: how the report calls it, where that is another.
+        """
         trace = self._open.setdefault(row.trace_id, _Open())
         trace.seen += 1
         if row.was_sent:
-            shot = self._shot(row, endpoint, url)
+            shot = self._shot(row, endpoint, url, step or endpoint)
             trace.shots.append(shot)
             trace.steps.append(self._span(shot, row))
-        if flying.last:
-            trace.awaited = flying.nth
+        if place.last:
+            trace.awaited = place.nth
         if not self._per_request and trace.awaited != trace.seen:
             return None
         return self._close(row.trace_id)
@@ -112,11 +129,11 @@ class Bullets:
         shots = (replace(s, bullet=number) for s in sorted(trace.shots, key=lambda s: (s.sent_ns, s.span_id)))
         return BulletResult(bullet=number, trace_id=trace_id, shots=tuple(shots), checks=(), spans=spans)
 
-    def _shot(self, row: Row, endpoint: str, url: str) -> Shot:
+    def _shot(self, row: Row, endpoint: str, url: str, step: str) -> Shot:
         return Shot(
             run_id=self._run_id,
             bullet=-1,  # until its trace is whole
-            step=endpoint,
+            step=step,
             trace_id=row.trace_id,
             span_id=row.span_id,
             request_type=RequestType.TRACE,
@@ -162,7 +179,7 @@ class Bullets:
             trace_id=trace_id,
             span_id=span_hex(self._rng.randrange(1, 2**64)),
             parent_id=None,
-            name=f"replay {self._name}",
+            name=self._name,
             kind=SpanKind.INTERNAL,
             service=HARNESS_SERVICE,
             start_ns=min(s.start_ns for s in steps),

@@ -55,6 +55,11 @@ class ReplayJob:
         return audit_rules(self.spec.value.audit)
 
     @property
+    def lost_traces(self) -> float:
+        """The share of audited traces that may be lost."""
+        return self.spec.value.guardrails.lost_traces
+
+    @property
     def kill_file(self) -> Path:
         """Where the kill switch is looked for."""
         return self.workspace / self.spec.value.guardrails.kill_file

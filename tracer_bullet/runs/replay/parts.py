@@ -73,7 +73,9 @@ class ShotParts:
             name: pa.array(_numbers(getattr(batch, name))) for name in SHOT_PART_SCHEMA.names if name not in _NAMED
         }
         columns["endpoint"] = pa.DictionaryArray.from_arrays(pa.array(_numbers(batch.endpoint)), self._names)
-        columns["error"] = pa.DictionaryArray.from_arrays(pa.array(_numbers(batch.error).astype(np.int32)), self._errors)
+        columns["error"] = pa.DictionaryArray.from_arrays(
+            pa.array(_numbers(batch.error).astype(np.int32)), self._errors
+        )
         return pa.RecordBatch.from_arrays([columns[name] for name in SHOT_PART_SCHEMA.names], schema=SHOT_PART_SCHEMA)
 
 

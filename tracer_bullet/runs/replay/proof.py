@@ -1,4 +1,4 @@
-"""The proof that a replay writes nothing: traces of chosen bullets are awaited, judged and kept while it goes on."""
+"""The proof that replay and load write nothing: traces of chosen bullets are awaited, judged and kept meanwhile."""
 
 from __future__ import annotations
 
@@ -6,22 +6,53 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from tracer_bullet.audit import audit_trace
+from tracer_bullet.audit import AuditRules, audit_trace
 from tracer_bullet.errors import UnreachableError
 from tracer_bullet.model import BulletVerdict, Outcome, Severity, Span
 from tracer_bullet.model.replay import StopEvent
+from tracer_bullet.runs.job import Target
 from tracer_bullet.runs.judge import judge_bullet
-from tracer_bullet.runs.replay.job import ReplayJob
 from tracer_bullet.runs.settle import step_span_ids, whole_trace
 from tracer_bullet.scenario import BulletResult
 from tracer_bullet.traces import TraceSource, find_gaps
+from tracer_bullet.workspace.traces import TracesSpec
 
 _LOOK_S = 0.25
 # Rules that say that something was written; told before those that say that it might have been.
 _HARM = frozenset({"unguarded-write", "unallowed-write"})
 # Fewer judged traces decide nothing about how many are lost.
 _MIN_JUDGED = 20
+
+
+class Terms(Protocol):
+    """What is asked of the traces: a part of what a job says."""
+
+    @property
+    def traces(self) -> TracesSpec:
+        """Where they come from, and how long they are awaited."""
+        ...
+
+    @property
+    def target(self) -> Target:
+        """The system that is fired at."""
+        ...
+
+    @property
+    def rules(self) -> AuditRules:
+        """What the audit allows."""
+        ...
+
+    @property
+    def armed(self) -> bool:
+        """Whether harm, or lost traces, end the run."""
+        ...
+
+    @property
+    def lost_traces(self) -> float:
+        """The share of audited traces that may be lost."""
+        ...
 
 
 @dataclass(slots=True)
@@ -41,7 +72,7 @@ class Proof:
     `stop` says why the replay must end: a bullet was not harmless, or too many traces do not come back whole.
     """
 
-    job: ReplayJob
+    job: Terms
     source: TraceSource
     verdicts: list[BulletVerdict] = field(default_factory=list)
     spans: list[Span] = field(default_factory=list)
@@ -118,7 +149,7 @@ class Proof:
         """Stop for lost traces; told of all that was judged together, since those that are lost come in any order."""
         if self.stop is not None or not self.job.armed:
             return
-        allowed = self.job.spec.value.guardrails.lost_traces
+        allowed = self.job.lost_traces
         if len(self.verdicts) >= _MIN_JUDGED and self._lost / len(self.verdicts) > allowed:
             detail = f"{self._lost} of {len(self.verdicts)} traces did not come back whole (allowed: {allowed:.0%})"
             after_s = time.monotonic() - self._began_s

@@ -89,7 +89,9 @@ class _Run:
     def collector(self, share: float) -> Collector:
         """What hands the bullets of a pass to the proof."""
         spec = self.job.spec.value
-        bullets = Bullets(spec.name, self.folder.run_id, _chance, self.numbers, per_request=spec.trace == "request")
+        bullets = Bullets(
+            f"replay {spec.name}", self.folder.run_id, _chance, self.numbers, per_request=spec.trace == "request"
+        )
         return Collector(bullets, self.proof, self.planner.endpoints, self.planner.origins, share)
 
     @property

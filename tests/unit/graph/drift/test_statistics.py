@@ -18,15 +18,14 @@ from tracer_bullet.graph.drift.statistics import (
     _ranks,
     benjamini_hochberg,
     cliffs_delta,
-    enough_for,
     fisher,
     magnitude,
-    newcombe,
     none_by_chance,
     shift_of,
 )
 from tracer_bullet.model import Distribution
 from tracer_bullet.model.distribution import bucket_of
+from tracer_bullet.model.shares import enough_for, newcombe
 
 durations = st.lists(st.integers(1, 10**9), min_size=1, max_size=40)
 

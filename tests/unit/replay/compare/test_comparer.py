@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from tracer_bullet.model.exchange import Answer, Exchange, Lack, Request
 from tracer_bullet.model.replay import Comparison, Correlation
+from tracer_bullet.model.shares import wilson
 from tracer_bullet.model.shots import KeptAnswer
 from tracer_bullet.replay.compare import Comparer
-from tracer_bullet.replay.compare.shares import wilson
 from tracer_bullet.workspace.replay import CompareSpec
 
 GET = "GET /things"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracer_bullet.graph.slo.shares import binomial_tail, calls_needed, wilson
+from tracer_bullet.model.shares import binomial_tail, calls_needed, wilson
 
 
 @pytest.mark.parametrize(
