@@ -18,6 +18,7 @@ COMMANDS = {
     "fire": "Fire a scenario's bullets and judge them.",
     "capture": "Record real traffic, redacted, to replay it.",
     "replay": "Send recorded traffic again, as bullets, on time.",
+    "load": "Send scenarios as traffic, as bullets, and judge it.",
     "doctor": "Fire one bullet and show what arrives at each hop.",
     "sim": "Run a simulated system.",
     "guards": "Show how a service is guarded.",

@@ -8,7 +8,8 @@ object or a call more for each request is what the engine's rate is made of.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from tracer_bullet.engine.settings import EngineSettings
@@ -29,6 +30,14 @@ TOO_LARGE: Final = SHOT_ERRORS.index("too-large")
 SLOT: Final = SHOT_ERRORS.index("slot")
 STOPPED: Final = SHOT_ERRORS.index("stopped")
 LOST: Final = SHOT_ERRORS.index("lost")
+UNEXPECTED: Final = SHOT_ERRORS.index("unexpected")
+SKIPPED: Final = SHOT_ERRORS.index("skipped")
+STALE: Final = SHOT_ERRORS.index("stale")
+
+# What is wanted of an answer, for `Shot.wants`, beside its figures.
+NOTHING: Final = 0
+ALL: Final = 1
+COOKIES: Final = 2  # its Set-Cookie lines, when it has any
 
 # Answers with these statuses are always handed over with their headers: they may ask for a pause.
 BACK_OFF: Final = frozenset({429, 503})
@@ -43,16 +52,17 @@ class Shot:
     Set by the scheduler before `send`, and only read by the client:
     `head`: HTTP/1.1 request line and header lines, each ended by CRLF, with host and content-length, with no empty
     line and none of the flag's carriers, slots filled. `carriers`: more header lines, each ended by CRLF, to be sent
-    after those of `head` (names are lower-case, no other header has them). `body`. `wants`: the answer itself is
-    needed. `ready_ns`: from here `total_s` counts.
+    after those of `head` (names are lower-case, no other header has them). `body`. `wants`: what is needed of the answer
+    itself. `ready_ns`: from here `total_s` counts, or the endpoint's own limit.
 
     Set by the client before `done`:
     `sent_ns`: when the first byte was handed to the system. `first_ns`: the first byte of the final answer (not of a
     1xx one). `ended_ns`. `status`: of the final answer, 0 when none was seen (it may be set beside an error, as when
     the connection broke in the body). `error`: 0, or one of the indexes above. `request_bytes`, `answer_bytes`: on
-    the wire, above TLS. `answer`: when `wants`, or when the status is in BACK_OFF: headers as they came, body without
-    transfer coding but with content coding, at most `keep_bytes` of it, and then `cut` is True. A HEAD's, 204's or
-    304's answer has the body b"". With an error it is None.
+    the wire, above TLS. `answer`: when `wants` is ALL, or when the status is in BACK_OFF: headers as they came, body
+    without transfer coding but with content coding, at most `keep_bytes` of it, and then `cut` is True. A HEAD's, 204's
+    or 304's answer has the body b"". When `wants` is COOKIES, an answer that sets some, perhaps without its other
+    headers and its body. With an error it is None.
 
     The rest belongs to the scheduler.
     """
@@ -96,7 +106,8 @@ class Shot:
         self.trace = self.span = b""
         self.sent_ns = self.first_ns = self.ended_ns = 0
         self.status = self.error = self.request_bytes = self.answer_bytes = 0
-        self.wants = self.cut = False
+        self.wants = NOTHING
+        self.cut = False
         self.answer: Answer | None = None
         self.plot: object = None
 
@@ -105,6 +116,10 @@ class Shot:
         """The request's method, as it stands in `head`."""
         return self.head[: self.head.find(b" ")]
 
+
+Limits = Mapping[int, int]
+"""Of each endpoint that has a `total_s` of its own: nanoseconds. It may grow."""
+NO_LIMITS: Final[Limits] = MappingProxyType({})
 
 Done = Callable[[Shot], None]
 """Called once for each shot, on the loop's thread, and never from within `send`."""
@@ -150,5 +165,5 @@ class Client(Protocol):
 class ClientFactory(Protocol):
     """What makes the client of an origin. It opens connections only once something is sent."""
 
-    def __call__(self, origin: Origin, settings: EngineSettings, done: Done) -> Client:
+    def __call__(self, origin: Origin, settings: EngineSettings, done: Done, limits: Limits = ..., /) -> Client:
         """A client for `origin`, to be used on the running loop."""

@@ -13,7 +13,7 @@ from typing import Final
 from hpack import HeaderTuple
 
 from tracer_bullet.engine import client as codes
-from tracer_bullet.engine.client import Done
+from tracer_bullet.engine.client import NO_LIMITS, Done, Limits
 from tracer_bullet.engine.http2.dialect import request_fields
 from tracer_bullet.engine.http2.pool import Http2Client
 from tracer_bullet.engine.settings import EngineSettings
@@ -68,8 +68,10 @@ class Grpc:
 class GrpcClient(Http2Client):
     """Implements `client.Client`: an HTTP/2 client that speaks gRPC's dialect."""
 
-    def __init__(self, origin: Origin, settings: EngineSettings, done: Done) -> None:
-        super().__init__(origin, settings, done, Grpc())
+    def __init__(
+        self, origin: Origin, settings: EngineSettings, done: Done, limits: Limits = NO_LIMITS
+    ) -> None:
+        super().__init__(origin, settings, done, limits, Grpc())
 
 
 def _value(headers: Headers, name: str) -> str:

@@ -192,6 +192,7 @@ class BaselineResult:
     high: float
     verdict: str
     samples: tuple[int, int] = (0, 0)
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

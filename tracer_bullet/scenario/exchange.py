@@ -96,9 +96,12 @@ async def exchange(
 def wire_head(prepared: PreparedRequest) -> tuple[bytes, tuple[tuple[bytes, bytes], ...]]:
     """The request target and the header lines that `exchange` sends, in order, without carriers and cookies.
 
-    Host comes first, as h11 writes it. Raises httpx.InvalidURL.
+    Host comes first, as h11 writes it. Raises ValueError for an address that cannot be sent to.
     """
-    request = _request(prepared, {}, 1.0)
+    try:
+        request = _request(prepared, {}, 1.0)
+    except httpx.InvalidURL as error:
+        raise ValueError(f"{prepared.url[:200]} is no address: {error}") from None
     return request.url.raw_path, tuple(sorted(request.headers.raw, key=lambda line: line[0].lower() != b"host"))
 
 

@@ -12,7 +12,9 @@ import pyarrow as pa
 from tracer_bullet.model import Span
 from tracer_bullet.traces import ids
 from tracer_bullet.traces.columns import SpanColumns
+from tracer_bullet.traces.recent import Recent, RecentSpans, rows_of
 from tracer_bullet.traces.schema import SPAN_SCHEMA
+from tracer_bullet.traces.standard import StandardTap
 from tracer_bullet.traces.table import batch_to_spans
 
 # Below, spans wait as Python lists, cheap to add to; above, as Arrow, a fifth of the memory.
@@ -33,15 +35,44 @@ class SpanBuffer:
         self._held = 0
         self._total = 0
         self._share = 1.0
+        self._recent: RecentSpans | None = None
+        self._claimed: set[tuple[int, int]] = set()
+        self.standard = StandardTap()
 
-    def keep_share(self, share: float) -> None:
+    def keep_share(self, share: float, *, recent: Recent | None = None) -> None:
         """From now on hold only the spans of this share of traces (`ids.in_share`); what is held already stays.
 
         So that a run of millions of requests fits: the harness draws trace ids at random, and knows which are kept.
+        With `recent`, the spans of all others wait a while for somebody to claim them.
         """
         with self._changed:
             self._freeze()
             self._share = share
+            self._recent = None if recent is None else RecentSpans(recent)
+
+    def claim(self, trace_ids: Collection[str]) -> int:
+        """Hold these traces too, as if they were of the share: their spans that still wait, and those that come yet.
+
+        Answers how many are new; past `Recent.claims` none is. Raises ValueError when a trace id is not hex.
+        """
+        wanted = {ids.trace_halves(trace_id) for trace_id in trace_ids}
+        with self._changed:
+            recent = self._recent
+            if recent is None:
+                return 0
+            self._freeze()
+            new = wanted - self._claimed
+            new = set(list(new)[: max(0, recent.bounds.claims - len(self._claimed))])
+            self._claimed |= new
+            for batch in recent.take(new):
+                if self._held + batch.num_rows <= self._max_spans:
+                    self._held += batch.num_rows
+                    self._total += batch.num_rows
+                    self._append(batch)
+            self._changed.notify_all()
+            for listener in self._listeners:
+                listener()
+            return len(new)
 
     @property
     def total(self) -> int:
@@ -57,6 +88,7 @@ class SpanBuffer:
                     return False
             self._held += len(columns)
             self._total += len(columns)
+            self.standard.take(columns)
             self._tail.extend(columns)
             if len(self._tail) >= BATCH_SPANS:
                 self._freeze()
@@ -121,12 +153,24 @@ class SpanBuffer:
         batch = self._tail.to_arrow()
         self._tail = SpanColumns()
         if self._share < 1.0:
-            whole = batch.num_rows
-            low = batch.column("trace_lo").to_numpy().view(np.uint64)
-            batch = batch.filter(pa.array(ids.rows_in_share(low, self._share)))
-            self._held -= whole - batch.num_rows
-            if not batch.num_rows:
-                return
+            batch = self._of_share(batch)
+        if batch.num_rows:
+            self._append(batch)
+
+    def _of_share(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """What is held of a new batch: the share and what was claimed. The rest may still be claimed for a while."""
+        whole = batch.num_rows
+        low = batch.column("trace_lo").to_numpy().view(np.uint64)
+        kept = ids.rows_in_share(low, self._share)
+        if self._claimed:
+            kept |= rows_of(batch, self._claimed)
+        if self._recent is not None:
+            self._recent.add(batch.filter(pa.array(~kept)))
+        batch = batch.filter(pa.array(kept))
+        self._held -= whole - batch.num_rows
+        return batch
+
+    def _append(self, batch: pa.RecordBatch) -> None:
         number = len(self._batches)
         self._batches.append(batch)
         pairs = zip(batch.column("trace_hi").to_pylist(), batch.column("trace_lo").to_pylist(), strict=True)

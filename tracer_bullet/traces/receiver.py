@@ -18,6 +18,8 @@ from tracer_bullet.traces.address import local_url
 from tracer_bullet.traces.app import Limits, OtlpApp
 from tracer_bullet.traces.buffer import SpanBuffer
 from tracer_bullet.traces.counters import Counters, Tally
+from tracer_bullet.traces.recent import Recent
+from tracer_bullet.traces.standard import StandardTap
 
 if TYPE_CHECKING:
     from tracer_bullet.traces.grpc_receiver import GrpcReceiver
@@ -124,9 +126,20 @@ class Receiver:
         """All spans held, as a span table, and let go of them: a long run writes parts and goes on."""
         return self._buffer.drain()
 
-    def keep_share(self, share: float) -> None:
-        """Hold only the spans of this share of traces from now on; see SpanBuffer."""
-        self._buffer.keep_share(share)
+    def keep_share(self, share: float, *, recent: Recent | None = None) -> None:
+        """Hold only the spans of this share of traces from now on, and for a while the `recent` ones of all others, so
+        that they can be claimed; see SpanBuffer."""
+        self._buffer.keep_share(share, recent=recent)
+
+    def claim(self, trace_ids: Collection[str]) -> int:
+        """Hold these traces too, whatever the share: what came lately of them and what comes yet. Answers how many of
+        them are new and fit; see SpanBuffer. Raises ValueError when a trace id is not hex."""
+        return self._buffer.claim(trace_ids)
+
+    @property
+    def standard(self) -> StandardTap:
+        """Where the spans that belong to no bullet can be counted."""
+        return self._buffer.standard
 
     def wait(self, seen: int, timeout_s: float) -> int:
         """Block until spans came since the call that returned `seen`, or the time is over."""

@@ -80,12 +80,7 @@ def _share(words: Words) -> float:
     found = words.peek()
     if re.fullmatch(r"p[0-9.]+", found):
         words.take()
-        percent = float(found[1:])
-        if percent >= 100:
-            digits = found[1:]
-            meant = f"p{digits[:2]}.{digits[2:]}"
-            raise words.error("a percentile lies between p0 and p100", meant if len(digits) > 2 else "p99.9")
-        return words.checked_share(percent)
+        return words.percentile(found[1:])
     if re.fullmatch(r"[0-9.]+", found):
         share = words.percent()
         if words.accept("of"):

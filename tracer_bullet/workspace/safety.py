@@ -80,7 +80,7 @@ class HealthSpec(Spec):
     """JSONPath → matcher; each value that the path finds must match."""
     latency_s: Duration | None = Field(default=None, alias="latency", gt=0)
     """A slower answer is a failure too."""
-    headers_from: HeadersFrom = {}
+    headers_from: HeadersFrom = Field(default={})
 
     @model_validator(mode="before")
     @classmethod
@@ -120,7 +120,7 @@ class PrometheusSpec(Spec):
     """How long there may be no value (none, NaN, no answer) before sending stops."""
     why: Why | None = None
     """What it watches, as reports call it."""
-    headers_from: HeadersFrom = {}
+    headers_from: HeadersFrom = Field(default={})
 
     @model_validator(mode="after")
     def _bounded(self) -> PrometheusSpec:

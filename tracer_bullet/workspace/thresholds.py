@@ -1,4 +1,4 @@
-"""What is asked of a load run: thresholds, a baseline, a capacity. docs/load.md is its reference."""
+"""What is asked of a load run: thresholds, a baseline, a capacity. docs/thresholds.md is its reference."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from tracer_bullet.workspace.load import Spec
+from tracer_bullet.workspace.demands import OF_ITERATIONS, DemandText, parse_demand
+from tracer_bullet.workspace.load import Mistake, MistakesError, Spec
 from tracer_bullet.workspace.quantities import Duration, Rate, Share
 
 
 class ThresholdSpec(Spec):
     """One demand, as a text alone (`p(99) < 300ms`) or with where it holds."""
 
-    expect: str
+    expect: DemandText
     """As `p(99) < 300ms`, `error_rate < 0.1%`, `rate > 100/s`, `avg <= 0.2s`, `max < 2s`, `count > 1000`."""
     scenario: str | None = None
     step: str | None = None
@@ -29,6 +30,26 @@ class ThresholdSpec(Spec):
     @classmethod
     def _text(cls, value: Any) -> Any:
         return {"expect": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_scope(self) -> ThresholdSpec:
+        mistakes = []
+        if self.service is not None:
+            if self.scenario is not None or self.step is not None:
+                wrong = "scenario" if self.scenario is not None else "step"
+                mistakes.append(Mistake(path=wrong, message="a service's spans are those of all scenarios and steps"))
+            if self.abort:
+                mistakes.append(
+                    Mistake(path="abort", message="what services did is read from the traces when the run has ended")
+                )
+        if parse_demand(self.expect).metric in OF_ITERATIONS and (self.step or self.service):
+            wrong = "step" if self.step else "service"
+            mistakes.append(Mistake(path=wrong, message="an iteration is of a scenario, of all its steps"))
+        if "after_s" in self.model_fields_set and not self.abort:
+            mistakes.append(Mistake(path="after", message="belongs to `abort: true`"))
+        if mistakes:
+            raise MistakesError(mistakes)
+        return self
 
 
 class BaselineSpec(Spec):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from array import array
+from collections import Counter
 from dataclasses import dataclass
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from tracer_bullet.model.replay import Fidelity
 from tracer_bullet.model.shots import ShotBatch
-from tracer_bullet.replay.fidelity import FidelityMeter
+from tracer_bullet.replay.fidelity import FidelityMeter, _Load
 
 S = 1_000_000_000
 BASE = 1_700_000_000 * S
@@ -117,3 +119,24 @@ def test_concurrency_is_over_time() -> None:
     result = measured(two_at_once, [0, 1])
     assert result.concurrency_replayed == (pytest.approx(2.0), 2)
     assert result.concurrency_recorded is None, "not every duration is known"
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**12), st.integers(0, 10**11)), min_size=1, max_size=40))
+def test_the_most_under_way_is_that_of_the_busiest_tenth(spans: list[tuple[int, int]]) -> None:
+    load = _Load()
+    steps: Counter[int] = Counter()
+    for started, length in spans:
+        load.add(BASE + started, BASE + started + length)
+        steps[(BASE + started) // (S // 10)] += 1
+        steps[(BASE + started + length) // (S // 10) + 1] -= 1
+    running = [sum(step for at, step in steps.items() if at <= tenth) for tenth in steps]
+    assert load.result()[1] == max(running)
+
+
+def test_a_day_of_load_takes_few_bytes_a_second() -> None:
+    load = _Load()
+    for second in range(86_400):
+        load.add(BASE + second * S, BASE + second * S + S // 3)
+    held = sys.getsizeof(load._steps) + sum(sys.getsizeof(steps) for steps in load._steps.values())
+    assert held < 86_400 * 80
+    assert load.result() == (pytest.approx(1 / 3, rel=1e-3), 1)

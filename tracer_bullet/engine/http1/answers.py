@@ -17,6 +17,7 @@ _HEAD_END: Final = b"\r\n\r\n"
 _STATUS: Final = re.compile(rb"HTTP/1\.([01]) (\d{3})(?: [^\r\n]*)?\r\n")
 _LENGTH: Final = re.compile(rb"\r\n(?:content-length[ \t]*:|transfer-encoding[ \t]*:[^\r\n]*chunked)", re.IGNORECASE)
 _CLOSE: Final = re.compile(rb"\r\nconnection[ \t]*:[^\r\n]*\bclose\b", re.IGNORECASE)
+_SET_COOKIE: Final = re.compile(rb"\nset-cookie[ \t]*:([^\r\n]*)", re.IGNORECASE)
 _KEEP: Final = re.compile(rb"\r\nconnection[ \t]*:[^\r\n]*\bkeep-alive\b", re.IGNORECASE)
 
 
@@ -54,6 +55,20 @@ def stays_open(head: bytes | bytearray) -> bool:
 def ends_with_connection(head: bytes | bytearray) -> bool:
     """Whether the answer's length is told by nothing but the connection's end (RFC 9112, 6.3, rule 8)."""
     return _LENGTH.search(head) is None
+
+
+def cookies_of(raw: bytes | bytearray | memoryview, status: int) -> Answer | None:
+    """Of the final answer, whose header section lies in `raw`: its Set-Cookie lines, without all else, if it has any."""
+    data = bytes(raw)
+    if _SET_COOKIE.search(data) is None:  # most have none
+        return None
+    try:
+        start, end = final_head(data)
+    except AnswerError:
+        return None
+    lines = _SET_COOKIE.findall(data, start, end)
+    headers = tuple(("set-cookie", line.strip(b" \t").decode("latin-1")) for line in lines)
+    return Answer(status=status, headers=headers, body=None) if headers else None
 
 
 def read_answer(raw: bytes | bytearray, keep_bytes: int, *, is_head: bool = False) -> tuple[Answer, bool]:

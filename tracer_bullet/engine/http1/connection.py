@@ -12,8 +12,16 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import httptools
 
 from tracer_bullet.engine import client as codes
-from tracer_bullet.engine.client import BACK_OFF, Shot, now_ns
-from tracer_bullet.engine.http1.answers import AnswerError, ends_with_connection, final_head, read_answer, stays_open
+from tracer_bullet.engine.client import ALL, BACK_OFF, COOKIES, Limits, Shot, now_ns
+from tracer_bullet.engine.http1.answers import (
+    AnswerError,
+    cookies_of,
+    ends_with_connection,
+    final_head,
+    read_answer,
+    stays_open,
+)
+from tracer_bullet.engine.patience import longest_ns
 
 if TYPE_CHECKING:
     from tracer_bullet.engine.settings import EngineSettings
@@ -26,6 +34,7 @@ class Owner(Protocol):
     """The pool, as a connection sees it."""
 
     settings: EngineSettings
+    limits: Limits
     buffer: memoryview
     """One for all connections: a read is parsed before the next one begins."""
 
@@ -67,7 +76,8 @@ class Connection(asyncio.BufferedProtocol):
         self._parser: Any = httptools.HttpResponseParser(self)
         self._raw = bytearray()
         self._now = self._status = self.written_ns = 0
-        self._whole = self._headed = self._keep = self._collect = self._is_head = False
+        self._collect = 0  # as `Shot.wants`
+        self._whole = self._headed = self._keep = self._is_head = False
         self._clean = True
         self.shot: Shot | None = None
         self.rested = self.unwritten = False
@@ -155,7 +165,7 @@ class Connection(asyncio.BufferedProtocol):
             self._headed = True
             self._status = status = self._parser.get_status_code()
             if status in BACK_OFF:
-                self._collect = True
+                self._collect = ALL
 
     def on_message_complete(self) -> None:
         """The answer is whole."""
@@ -198,7 +208,7 @@ class Connection(asyncio.BufferedProtocol):
         shot, settings = self.shot, self._owner.settings
         if shot is None:
             return 0
-        if now - shot.ready_ns > settings.total_s * 1e9:
+        if now - shot.ready_ns > longest_ns(shot, settings, self._owner.limits):
             return codes.TOTAL_TIMEOUT
         if self.blocked:
             return codes.SEND_TIMEOUT if now - shot.sent_ns > settings.send_s * 1e9 else 0
@@ -222,7 +232,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def _rest(self, shot: Shot, view: memoryview) -> None:
         """After a read that did not simply end the answer: collect what is needed of it."""
-        if self._collect:
+        if self._collect == COOKIES and self._whole and not self._raw:
+            shot.status = self._status
+            shot.answer = cookies_of(view, self._status)
+            self._end(shot)
+            return
+        if self._collect == ALL:
             if len(self._raw) < self._owner.settings.head_bytes + self._owner.settings.keep_bytes:
                 self._raw += view
         elif not self._headed or not self._raw or final_head(self._raw)[0] < 0:
@@ -250,12 +265,14 @@ class Connection(asyncio.BufferedProtocol):
         self._status = int(self._raw[start + 9 : start + 12])
         self._keep = stays_open(self._raw[start:end])
         self._clean = self._clean and end == len(self._raw)
-        self._collect = self._collect or self._status in BACK_OFF
+        self._collect = ALL if self._status in BACK_OFF else self._collect
         self._finish_collected(shot)
 
     def _finish_collected(self, shot: Shot) -> None:
         self._whole = True
-        if self._collect:
+        if self._collect == COOKIES:
+            shot.answer = cookies_of(self._raw, self._status)
+        elif self._collect:
             try:
                 shot.answer, shot.cut = read_answer(self._raw, self._owner.settings.keep_bytes, is_head=self._is_head)
             except AnswerError:

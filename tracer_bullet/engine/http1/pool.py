@@ -7,9 +7,10 @@ from collections import deque
 from typing import Final
 
 from tracer_bullet.engine import client as codes
-from tracer_bullet.engine.client import Done, Shot, now_ns
+from tracer_bullet.engine.client import NO_LIMITS, Done, Limits, Shot, now_ns
 from tracer_bullet.engine.http1.connection import Connection
 from tracer_bullet.engine.http1.dial import Addresses, tls_context, why
+from tracer_bullet.engine.patience import overdue
 from tracer_bullet.engine.settings import EngineSettings
 from tracer_bullet.model.arrival import Origin
 from tracer_bullet.model.exchange import SAFE_METHODS
@@ -25,8 +26,11 @@ class Http1Client:
     a write only when the system took none of its bytes, a safe method also when no byte of an answer came.
     """
 
-    def __init__(self, origin: Origin, settings: EngineSettings, done: Done) -> None:
+    def __init__(
+        self, origin: Origin, settings: EngineSettings, done: Done, limits: Limits = NO_LIMITS
+    ) -> None:
         self.settings = settings
+        self.limits = limits
         self.buffer = memoryview(bytearray(_BUFFER))
         self.resent = 0
         self._origin = origin
@@ -57,9 +61,8 @@ class Http1Client:
         for connection in list(self._all):
             if connection.shot is not None and (error := connection.late(now)):
                 connection.give_up(error)
-        longest = self.settings.total_s * 1e9
-        while self._queue and now - self._queue[0].ready_ns > longest:
-            self._fail(self._queue.popleft(), codes.TOTAL_TIMEOUT)
+        for shot in overdue(self._queue, now, int(self.settings.total_s * 1e9), self.limits):
+            self._fail(shot, codes.TOTAL_TIMEOUT)
 
     def halt(self) -> list[Shot]:
         """As in Client."""

@@ -9,10 +9,11 @@ from typing import Final
 from h2.exceptions import H2Error
 
 from tracer_bullet.engine import client as codes
-from tracer_bullet.engine.client import Done, Shot, now_ns
+from tracer_bullet.engine.client import NO_LIMITS, Done, Limits, Shot, now_ns
 from tracer_bullet.engine.http1.dial import Addresses, tls_context, why
 from tracer_bullet.engine.http2.connection import FIRST_STREAMS, Connection
 from tracer_bullet.engine.http2.dialect import Dialect, PlainHttp
+from tracer_bullet.engine.patience import overdue
 from tracer_bullet.engine.settings import EngineSettings
 from tracer_bullet.model.arrival import Origin
 
@@ -33,8 +34,16 @@ class Http2Client:
     before it, or the system took none of its bytes.
     """
 
-    def __init__(self, origin: Origin, settings: EngineSettings, done: Done, dialect: Dialect | None = None) -> None:
+    def __init__(
+        self,
+        origin: Origin,
+        settings: EngineSettings,
+        done: Done,
+        limits: Limits = NO_LIMITS,
+        dialect: Dialect | None = None,
+    ) -> None:
         self.settings = settings
+        self.limits = limits
         self.dialect: Dialect = dialect or PlainHttp()
         self.scheme = origin.scheme.encode()
         self.authority = _authority(origin)
@@ -66,9 +75,8 @@ class Http2Client:
         """As in Client."""
         for connection in list(self._all):
             connection.sweep(now)
-        longest = self.settings.total_s * 1e9
-        while self._queue and now - self._queue[0].ready_ns > longest:
-            self._fail(self._queue.popleft(), codes.TOTAL_TIMEOUT)
+        for shot in overdue(self._queue, now, int(self.settings.total_s * 1e9), self.limits):
+            self._fail(shot, codes.TOTAL_TIMEOUT)
         self.room()
 
     def halt(self) -> list[Shot]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from tracer_bullet.engine import client as codes
-from tracer_bullet.engine.client import BACK_OFF, Shot
+from tracer_bullet.engine.client import ALL, BACK_OFF, COOKIES, Limits, Shot
 from tracer_bullet.engine.http2.dialect import status_of, texts
+from tracer_bullet.engine.patience import longest_ns
 from tracer_bullet.engine.settings import EngineSettings
 from tracer_bullet.model.exchange import Answer, Headers
 
@@ -46,7 +47,7 @@ class Stream:
         self._headers: Headers = ()
         self._trailers: Headers = ()
         self._body: list[bytes] = []
-        self._wants_body = shot.wants
+        self._wants_body = shot.wants == ALL
 
     def headed(self, fields: Fields, now: int, settings: EngineSettings) -> int:
         """The final answer's header section came; an error when it is not acceptable, else 0."""
@@ -58,7 +59,7 @@ class Stream:
         if not shot.status:
             return codes.PROTOCOL
         self._headers = texts(fields)
-        self._wants_body = shot.wants or shot.status in BACK_OFF
+        self._wants_body = shot.wants == ALL or shot.status in BACK_OFF
         return 0
 
     def trailed(self, fields: Fields, settings: EngineSettings) -> int:
@@ -75,10 +76,10 @@ class Stream:
             self._body.append(data[: self._room])
             self._room -= len(self._body[-1])
 
-    def late(self, now: int, settings: EngineSettings) -> int:
+    def late(self, now: int, settings: EngineSettings, limits: Limits) -> int:
         """The time-out that has passed; 0 for none."""
         shot = self.shot
-        if now - shot.ready_ns > settings.total_s * 1e9:
+        if now - shot.ready_ns > longest_ns(shot, settings, limits):
             return codes.TOTAL_TIMEOUT
         if not self.written_ns:
             return codes.SEND_TIMEOUT if now - shot.sent_ns > settings.send_s * 1e9 else 0
@@ -101,9 +102,10 @@ class Stream:
 
     def answer(self) -> Answer | None:
         """The answer itself, where it is wanted; with the status that was sent, whatever the shot's is taken for."""
-        if not self._wants_body and self.shot.status not in BACK_OFF:
-            return None
         status, headers, trailers = self.head
+        if not self._wants_body and self.shot.status not in BACK_OFF:
+            sets = self.shot.wants == COOKIES and any(name.lower() == "set-cookie" for name, _ in headers)
+            return Answer(status=status, headers=headers, body=None) if sets else None
         return Answer(status=status, headers=headers, body=b"".join(self._body), trailers=trailers)
 
 

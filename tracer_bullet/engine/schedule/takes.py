@@ -16,8 +16,16 @@ _DECODED_LIMIT: Final = 16 * 1024 * 1024
 _DISABLED: Final = "urn:tracer-bullet:disabled"
 
 
+class Json(bytes):
+    """The text of a JSON number or boolean: it fills any slot as text, and one of the encoding `value` as it is."""
+
+
+class Whole(Json):
+    """The text of a JSON null, object or array: it fills slots of the encoding `value` alone."""
+
+
 def take(answer: Answer, takes: tuple[Take, ...]) -> dict[str, bytes]:
-    """The variables that this answer mints. What it lacks is not among them."""
+    """The variables that this answer mints. What it lacks is not among them. Texts are plain bytes."""
     found: dict[str, bytes] = {}
     document: Any = None
     for wanted in takes:
@@ -28,10 +36,12 @@ def take(answer: Answer, takes: tuple[Take, ...]) -> dict[str, bytes]:
             value = _at(document, wanted.path)
         elif wanted.source == "cookie":
             value = _cookie(answer, wanted.path)
+        elif wanted.source == "status":
+            value = Json(b"%d" % answer.status)
         else:
             value = next((v.encode("latin-1") for v in answer.values(wanted.path)), None)
         if value is not None and wanted.pattern:
-            value = _part(value, wanted.pattern)
+            value = None if isinstance(value, Whole) else _part(value, wanted.pattern)
         if value is not None:
             found[wanted.variable] = value
     return found
@@ -90,12 +100,17 @@ def _document(answer: Answer) -> Any:
         return ()
     try:
         # Numbers stay the text that they are: 1.10 must not become 1.1.
-        return json.loads(body, parse_float=str, parse_int=str, parse_constant=str)
+        return json.loads(body, parse_float=_Number, parse_int=_Number, parse_constant=str)
     except (ValueError, RecursionError):
         return ()
 
 
+class _Number(str):
+    __slots__ = ()
+
+
 def _at(document: Any, path: str) -> bytes | None:
+    """The value at the path, by the kind of value that it is; None when there is none."""
     if not path.startswith("$"):
         return None
     at = 1
@@ -113,9 +128,25 @@ def _at(document: Any, path: str) -> bytes | None:
             if not isinstance(document, dict) or name not in document:
                 return None
             document = document[name]
+    if isinstance(document, _Number):
+        return Json(document.encode())
     if isinstance(document, bool):
-        return b"true" if document else b"false"
-    return document.encode("utf-8", "surrogatepass") if isinstance(document, str) else None
+        return Json(b"true" if document else b"false")
+    if isinstance(document, str):
+        return document.encode("utf-8", "surrogatepass")
+    try:
+        return Whole(_text(document).encode("utf-8", "surrogatepass"))
+    except RecursionError:
+        return None
+
+
+def _text(document: Any) -> str:
+    """JSON again; numbers as they were written, which `json.dumps` cannot do."""
+    if isinstance(document, dict):
+        return "{" + ",".join([f"{json.dumps(k, ensure_ascii=False)}:{_text(v)}" for k, v in document.items()]) + "}"
+    if isinstance(document, list):
+        return "[" + ",".join([_text(v) for v in document]) + "]"
+    return document if isinstance(document, _Number) else json.dumps(document, ensure_ascii=False)
 
 
 def _part(value: bytes, pattern: str) -> bytes | None:

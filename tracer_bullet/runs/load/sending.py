@@ -100,8 +100,12 @@ class Sending:
                 self.stop = next((event for reason in self.reasons if (event := reason()) is not None), None)
                 if self.stop is None:
                     await asyncio.sleep(_LOOK_S)
-        finally:  # nothing is sent that is not watched, whatever ended the watch
             self.senders.stop()
+        except asyncio.CancelledError:  # the pass has ended
+            raise
+        except BaseException:  # nothing is sent that is not watched
+            self.senders.stop()
+            raise
 
 
 def endpoints_of(steps: Sequence[StepKey]) -> list[Endpoint]:

@@ -21,6 +21,7 @@ from tracer_bullet.replay.compare import Comparer
 from tracer_bullet.replay.fidelity import FidelityMeter
 from tracer_bullet.replay.planner import Planner
 from tracer_bullet.replay.survey import Survey, survey
+from tracer_bullet.runs.memory import give_back
 from tracer_bullet.runs.replay.answers import Redact, answer_redactor
 from tracer_bullet.runs.replay.begin import Beginning, begin
 from tracer_bullet.runs.replay.bullets import Bullets
@@ -224,6 +225,7 @@ def _analyse(run: _Run) -> None:
     # Only here: what they bring would lie in memory beside the survey of a long recording.
     from tracer_bullet.runs.analyse import analyse_run  # noqa: PLC0415
 
+    give_back()
     for _ in analyse_run(run.folder, run.job.context):
         pass
 

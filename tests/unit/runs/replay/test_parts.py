@@ -86,3 +86,13 @@ def test_a_part_is_written_when_enough_is_held(folder: RunFolder, monkeypatch: p
     writer.flush()
     assert files(folder) == ["part-0001.parquet", "part-0002.parquet"]
     assert pq.read_table(folder.shot_parts)["number"].to_pylist() == list(range(11))
+
+
+def test_only_names_have_dictionaries(folder: RunFolder) -> None:
+    """Those of columns that are different in each row take more than the rows."""
+    writer = ShotParts(folder, names(1))
+    writer.add(batch([shot(number=n) for n in range(3)]))
+    writer.flush()
+    group = pq.read_metadata(folder.shot_parts / "part-0001.parquet").row_group(0)
+    columns = [group.column(n) for n in range(group.num_columns)]
+    assert {c.path_in_schema for c in columns if c.has_dictionary_page} == {"origin", "status", "endpoint", "error"}
