@@ -22,6 +22,7 @@ from tracer_bullet.engine import wire
 from tracer_bullet.engine.client import Client, Shot, now_ns
 from tracer_bullet.engine.clients import make_client
 from tracer_bullet.engine.pace import open_pacer, unix_offset_ns
+from tracer_bullet.engine.schedule.expectations import statuses_of
 from tracer_bullet.engine.schedule.scheduler import Scheduler
 from tracer_bullet.engine.schedule.sessions import Plot
 from tracer_bullet.engine.settings import EngineSettings
@@ -52,6 +53,7 @@ class Child(asyncio.BufferedProtocol):
         self._clients: dict[int, Client] = {}
         self._origins: list[Origin] = []
         self._finished: list[Shot] = []
+        self._limits: dict[int, int] = {}
         self._base_ns = self._stop_ns = self._ticks = self._cleanings = 0
         self._running = self._source_ended = False
         self.unix_ns = unix_offset_ns()
@@ -100,7 +102,11 @@ class Child(asyncio.BufferedProtocol):
             origin = wire.read_origin(members)
             if origin.number not in self._clients:
                 self._origins.append(origin)
-                self._clients[origin.number] = make_client(origin, self._settings, self._scheduler.done)
+                self._clients[origin.number] = self._client(origin)
+                if origin.scheme == "https":
+                    self._scheduler.secure.add(origin.number)
+        elif kind == wire.ENDPOINT:
+            self._expect(*wire.read_endpoint(members))
         elif kind == wire.START:
             self._start(members[0])
         elif kind == wire.SOURCE_ENDED:
@@ -122,11 +128,20 @@ class Child(asyncio.BufferedProtocol):
         pacing = f"{self._pacer.name}, real time" if settings.realtime and _go_first() else self._pacer.name
         self._out.write(wire.pack(wire.READY, pacing, self.unix_ns))
 
+    def _client(self, origin: Origin) -> Client:
+        return make_client(origin, self._settings, self._scheduler.done, self._limits)
+
+    def _expect(self, number: int, statuses: tuple[str, ...], timeout_s: float) -> None:
+        if statuses:
+            self._scheduler.expected[number] = statuses_of(statuses)
+        if timeout_s:
+            self._limits[number] = int(timeout_s * 1e9)
+
     def _start(self, start_ns: int) -> None:
         if self._stop_ns:
             for origin in self._origins:  # those of a run that was stopped send nothing more
                 self._clients[origin.number].drop()
-                self._clients[origin.number] = make_client(origin, self._settings, self._scheduler.done)
+                self._clients[origin.number] = self._client(origin)
         self._base_ns = start_ns - self.unix_ns
         self._running, self._source_ended, self._stop_ns = True, False, 0
         self._scheduler.forget()
@@ -136,22 +151,27 @@ class Child(asyncio.BufferedProtocol):
         base, scheduler, shots = self._base_ns, self._scheduler, []
         known = scheduler.known
         for index, (number, due, session, origin, endpoint, last, head, body) in enumerate(rows):
-            shot = Shot(number, base + due, session, origin, endpoint, head, body)
-            if index in few:
-                self._plan(shot, few[index], last=bool(last))
-            else:
+            shot = known[number] = Shot(number, base + due, session, origin, endpoint, head, body)
+            if index not in few:
                 shot.trace = scheduler.trace_for(session, last=bool(last))
-            known[number] = shot
-            shots.append(shot)
+                shots.append(shot)
+            elif self._plan(shot, few[index], last=bool(last)):
+                shots.append(shot)
         scheduler.add(shots)
         if self._stop_ns:
             scheduler.stop()
 
-    def _plan(self, shot: Shot, row: tuple[Any, ...], *, last: bool) -> None:
-        after, keep, slots, takes = row
-        session = self._scheduler.session(shot.session, last=last)
-        shot.trace = self._scheduler.trace_of(session)
-        self._scheduler.plan(shot, Plot(session=session, slots=slots, takes=takes, keep=keep), after)
+    def _plan(self, shot: Shot, row: tuple[Any, ...], *, last: bool) -> bool:
+        after, keep, slots, takes, pause_ns, needs, cookies = row
+        scheduler = self._scheduler
+        session = scheduler.session(shot.session, last=last)
+        shot.trace = scheduler.trace_of(session)
+        if (needs or pause_ns >= 0) and after not in scheduler.known:
+            self._flush()  # it may have ended just now
+        plot = Plot(
+            session=session, slots=slots, takes=takes, keep=keep, pause_ns=pause_ns, needs=needs, cookies=cookies
+        )
+        return scheduler.plan(shot, plot, after)
 
     # Results
 
@@ -171,7 +191,9 @@ class Child(asyncio.BufferedProtocol):
             if self._out.get_write_buffer_size() > _KEPT_BACKLOG:
                 kept = []  # the driver does not read: figures matter more
             self._out.write(wire.pack_kept(kept))
-        self._out.write(wire.pack_shots(shots))
+        columns = wire.columns_of(shots)
+        self._scheduler.ends.add(columns[wire.NUMBER], columns[wire.ENDED], columns[wire.ERROR])
+        self._out.write(wire.pack_shots(columns))
 
     def _check_done(self) -> None:
         if self._running and self._source_ended and not self._scheduler.known:

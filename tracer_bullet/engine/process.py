@@ -17,6 +17,7 @@ from tracer_bullet.engine import wire
 from tracer_bullet.engine.client import LOST, STOPPED
 from tracer_bullet.engine.columns import read_shots
 from tracer_bullet.engine.feeder import Feeder
+from tracer_bullet.engine.schedule.expectations import statuses_of
 from tracer_bullet.engine.settings import EngineSettings
 from tracer_bullet.errors import ExitCode, TracerBulletError
 from tracer_bullet.model.arrival import Arrival, Endpoint, Origin
@@ -104,15 +105,21 @@ class EngineProcess:
         return self._process.pid
 
     def define(self, what: Origin | Endpoint) -> None:
-        """Tell the engine an origin before an arrival names it. Endpoints are numbers to it. May be called while a
-        run goes on, from the source's thread too."""
+        """Tell the engine an origin before an arrival names it, and an endpoint that expects certain statuses or has a
+        time-out of its own; other endpoints are only numbers to it. May be called while a run goes on, from the
+        source's thread too. Raises ValueError when a status is neither as `201` nor as `2xx`."""
         if isinstance(what, Origin):
             self._send(wire.pack_origin(what))
+        elif what.statuses or what.timeout_s:
+            statuses_of(what.statuses)
+            self._send(wire.pack_endpoint(what))
 
     async def run(self, source: Iterable[list[Arrival]], start_ns: int) -> AsyncIterator[Result]:
         """Send the source's arrivals, each at `start_ns` (Unix) + `due_ns`, and yield what comes of them.
 
-        The source is an ordinary iterator; a thread pulls it, some seconds ahead. Every arrival that was pulled comes
+        The source is an ordinary iterator; a thread pulls it, some seconds ahead. When it has a method `stop`, that is
+        called, from any thread and perhaps twice, when nothing more of it is wanted: a source that blocks must then end.
+        Every arrival that was pulled comes
         back exactly once in a ShotBatch. An exception of the source is raised when all of that is accounted for.
         Raises EngineError TB952 when the process dies, after a last ShotBatch with what it had not reported (`lost`).
         """

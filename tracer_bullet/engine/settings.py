@@ -12,7 +12,10 @@ class EngineSettings:
 
     `baggage` is the value of the flag's baggage header; `,request_id=<span id>` is appended for each request.
     `flag_lines` are the other carriers as ready header lines without CRLF (`tracestate: tb=t`, `x-tracer-bullet: …`).
-    Without both (control runs, benchmarks) only `traceparent` is sent. `trace`: what makes one trace.
+    Without both (control runs, benchmarks) only `traceparent` is sent. `trace`: what makes one trace. `trace_share`: of
+    traces, 0 to 1, the share that is sampled: head sampling by the trace id alone, so that all requests of a trace
+    agree, and whoever has the id knows. Sampled are those whose low half, as an unsigned number, is below
+    `int(trace_share * 2**64)`, as in `traces.ids.in_share`; so any smaller share that is chosen in that way is sampled.
 
     `connections`: at most so many to one origin. `spare`: connections kept open ahead of need, so that a burst need
     not wait for handshakes. Time-outs are seconds: `connect_s` with the TLS handshake, `send_s` until the request is
@@ -22,6 +25,8 @@ class EngineSettings:
     empty. `cpu`: the core to stay on. `spin_ns`: how long before its due time the engine wakes and watches the clock.
     `realtime`: where the system allows it (root, CAP_SYS_NICE), other programs do not hold it up; `pacing` tells. It
     then takes its core from whatever else runs there, the target too.
+    `stale_s`: an arrival that is due at a time of its own (not after a pause) and is this late when its turn comes is not
+    sent, `stale` (0: it is sent, however late).
     `ahead_s`, `ahead_bytes`: how far ahead of its due time, and how much, of the schedule is handed to the engine.
     """
 
@@ -29,6 +34,7 @@ class EngineSettings:
     baggage: str = ""
     flag_lines: tuple[str, ...] = ()
     trace: Literal["session", "request"] = "session"
+    trace_share: float = 1.0
     connections: int = 512
     spare: int = 4
     connect_s: float = 5.0
@@ -43,5 +49,6 @@ class EngineSettings:
     cpu: int | None = None
     spin_ns: int = 0
     realtime: bool = False
+    stale_s: float = 0.0
     ahead_s: float = 3.0
     ahead_bytes: int = 33_554_432

@@ -10,19 +10,21 @@ import struct
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final, cast
 
 import msgpack
 
 from tracer_bullet.engine.client import Shot
-from tracer_bullet.model.arrival import Arrival, Origin, Protocol, Slot, Take
+from tracer_bullet.model.arrival import Arrival, Endpoint, Origin, Protocol, Slot, Take
 from tracer_bullet.model.exchange import Answer
 from tracer_bullet.model.shots import EngineNote, KeptAnswer
 
 # Driver to engine.
 SETTINGS: Final = "settings"
 ORIGIN: Final = "origin"
+ENDPOINT: Final = "endpoint"
 START: Final = "start"  # start_ns, Unix
 ARRIVALS: Final = "arrivals"
 SOURCE_ENDED: Final = "source-ended"
@@ -43,6 +45,14 @@ CODES: Final = {"endpoint": "i", "origin": "i", "status": "i", "error": "b"}
 
 _CODES: Final = [CODES.get(name, "q") for name in (*STATIC, *TIMES, *COUNTS)]
 _members: Final = attrgetter("trace", "span", *STATIC, *TIMES, *COUNTS)
+NUMBER: Final = 2 + STATIC.index("number")
+ENDED: Final = 2 + len(STATIC) + TIMES.index("ended_ns")
+ERROR: Final = 2 + len(STATIC) + len(TIMES) + COUNTS.index("error")
+"""Where these stand among the columns of `columns_of`."""
+_slot: Final = attrgetter(*Slot.__dataclass_fields__)
+_take: Final = attrgetter(*Take.__dataclass_fields__)
+# Those of a step are the same ones each time.
+_taken: Final = lru_cache(maxsize=4096)(Take)
 
 Row = tuple[int, int, int, int, int, int, bytes, bytes]
 
@@ -93,15 +103,31 @@ def read_origin(members: Sequence[Any]) -> Origin:
     return Origin(number=number, scheme=scheme, host=host, port=port, protocol=Protocol(protocol))
 
 
+def pack_endpoint(endpoint: Endpoint) -> bytes:
+    """An ENDPOINT frame: what the engine acts upon."""
+    return pack(ENDPOINT, endpoint.number, endpoint.statuses, endpoint.timeout_s)
+
+
+def read_endpoint(members: Sequence[Any]) -> tuple[int, tuple[str, ...], float]:
+    """Number, statuses and time-out (s; 0: none) of an ENDPOINT frame's members after the kind."""
+    number, statuses, timeout_s = members
+    return number, tuple(statuses), timeout_s
+
+
 def pack_arrivals(arrivals: Sequence[Arrival]) -> bytes:
     """An ARRIVALS frame: columns, and by index what only few arrivals have."""
     columns = list(zip(*arrivals, strict=True)) or [()] * len(Arrival._fields)
-    numbers, dues, sessions, origins, endpoints, heads, bodies, _, afters, slots, takes, last, keep, *_ = columns
+    (numbers, dues, sessions, origins, endpoints, heads, bodies, _, afters, slots, takes, last, keep, pauses, needs,
+     cookies) = columns  # fmt: skip
     few: dict[int, tuple[Any, ...]] = {}
-    if any(slots) or any(takes) or any(keep) or max(afters, default=-1) >= 0:
-        for index, a in enumerate(arrivals):
-            if a.slots or a.takes or a.keep or a.after >= 0:
-                few[index] = (a.after, a.keep, [astuple(s) for s in a.slots], [astuple(t) for t in a.takes])
+    any_after = max(afters, default=-1) >= 0 or max(pauses, default=-1) >= 0
+    if any_after or any(keep) or any(cookies) or any(needs) or any(slots) or any(takes):
+        rest = zip(afters, keep, slots, takes, pauses, needs, cookies, strict=True)
+        few = {
+            index: (after, kept, [_slot(s) for s in slot], [_take(t) for t in take], pause, need, cookie)
+            for index, (after, kept, slot, take, pause, need, cookie) in enumerate(rest)
+            if kept or cookie or need or slot or take or after >= 0 or pause >= 0
+        }
     return pack(
         ARRIVALS,
         array("q", numbers).tobytes(), array("q", dues).tobytes(), array("q", sessions).tobytes(),
@@ -110,24 +136,30 @@ def pack_arrivals(arrivals: Sequence[Arrival]) -> bytes:
 
 
 def read_arrivals(members: Sequence[Any]) -> tuple[Iterator[Row], dict[int, tuple[Any, ...]]]:
-    """Rows (number, due, session, origin, endpoint, last, head, body) and, by index, (after, keep, slots, takes)."""
+    """Rows (number, due, session, origin, endpoint, last, head, body) and, by index, (after, keep, slots, takes,
+    pause_ns, needs, cookies)."""
     numbers, dues, sessions, origins, endpoints, last, heads, bodies, few = members
     rows = zip(
         array("q", numbers), array("q", dues), array("q", sessions), array("i", origins), array("i", endpoints),
         last, heads, bodies, strict=True,
     )  # fmt: skip
     extras = {
-        index: (after, keep, tuple(Slot(*s) for s in slots), tuple(Take(*t) for t in takes))
-        for index, (after, keep, slots, takes) in few.items()
+        index: (after, keep, tuple([Slot(*s) for s in slots]), tuple([_taken(*t) for t in takes]), *rest)
+        for index, (after, keep, slots, takes, *rest) in few.items()
     }
     return rows, extras
 
 
-def pack_shots(shots: Sequence[Shot]) -> bytes:
-    """A SHOTS frame. Times stay those of the engine's clock, ids their hexadecimal digits: the driver converts."""
+def columns_of(shots: Sequence[Shot]) -> list[tuple[Any, ...]]:
+    """Trace and span ids, then the columns named by STATIC, TIMES and COUNTS."""
     # Every shot has its ids from the moment it came in.
-    traces, spans, *columns = list(zip(*map(_members, shots), strict=True)) or [()] * (2 + len(_CODES))
-    packers = {code: struct.Struct(f"={len(shots)}{code}").pack for code in "qib"}
+    return list(zip(*map(_members, shots), strict=True)) or [()] * (2 + len(_CODES))
+
+
+def pack_shots(all_columns: Sequence[Sequence[Any]]) -> bytes:
+    """A SHOTS frame. Times stay those of the engine's clock, ids their hexadecimal digits: the driver converts."""
+    traces, spans, *columns = all_columns
+    packers = {code: struct.Struct(f"={len(traces)}{code}").pack for code in "qib"}
     raw = [packers[code](*column) for code, column in zip(_CODES, columns, strict=True)]
     return pack(SHOTS, b"".join(traces), b"".join(spans), *raw)
 

@@ -1,8 +1,8 @@
 """How well percentiles are known: intervals by order statistics, and when to stop measuring. Pure.
 
 Between which order statistics of n independent values the true percentile lies follows from the binomial distribution
-alone, whatever the latencies look like: H. A. David and H. N. Nagaraja, "Order Statistics", 3rd ed. (2003), section 7.1;
-W. J. Conover, "Practical Nonparametric Statistics", 3rd ed. (1999), section 3.2. Requests of one run are not
+alone, whatever the latencies look like: H. A. David and H. N. Nagaraja, "Order Statistics", 3rd ed. (2003), section
+7.1; W. J. Conover, "Practical Nonparametric Statistics", 3rd ed. (1999), section 3.2. Requests of one run are not
 independent: `worth` says how many independent ones they are worth (`load.baseline.variance`).
 """
 
@@ -155,11 +155,11 @@ class Known:
     """The stop rule "the percentile is known within x %".
 
     Who looks again and again stops early by chance. So the 95 % interval must be within ±`within` of the percentile on
-    `LOOKS` looks one after the other, `APART_S` apart, with enough values on both sides of the percentile. That stopping
-    when a fixed width is reached is sound, if the width must be reached by many values: Y. S. Chow and H. Robbins,
-    "On the asymptotic theory of fixed-width sequential confidence intervals for the mean", Annals of Mathematical
-    Statistics 36 (1965), 457-462; for simulations, whose values are not independent, P. W. Glynn and W. Whitt, "The
-    asymptotic validity of sequential stopping rules for stochastic simulations", Annals of Applied Probability 2 (1992).
+    `LOOKS` looks one after the other, `APART_S` apart, with enough values on both sides of the percentile. Stopping
+    when a fixed width is reached is sound if it takes many values: Y. S. Chow and H. Robbins, "On the asymptotic theory
+    of fixed-width sequential confidence intervals for the mean", Annals of Mathematical Statistics 36 (1965), 457-462;
+    for values that are not independent, P. W. Glynn and W. Whitt, "The asymptotic validity of sequential stopping rules
+    for stochastic simulations", Annals of Applied Probability 2 (1992), 180-198.
     """
 
     LOOKS: Final = 3

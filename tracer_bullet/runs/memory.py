@@ -22,7 +22,7 @@ def keep_small() -> None:
 
 def give_back() -> None:
     """Hand to the system what was freed, where the C library holds it for later (glibc)."""
-    with contextlib.suppress(OSError, AttributeError):
+    with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 

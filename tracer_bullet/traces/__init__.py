@@ -11,6 +11,7 @@ from tracer_bullet.traces.complete import find_gaps
 from tracer_bullet.traces.counters import Counters
 from tracer_bullet.traces.query import JaegerSource, TempoSource
 from tracer_bullet.traces.receiver import Receiver
+from tracer_bullet.traces.recent import Recent
 from tracer_bullet.traces.schema import SPAN_SCHEMA
 from tracer_bullet.traces.source import TraceSource
 from tracer_bullet.traces.table import read_table, spans_to_table, table_to_spans, write_table
@@ -23,6 +24,7 @@ __all__ = [
     "JaegerSource",
     "Limits",
     "Receiver",
+    "Recent",
     "TempoSource",
     "TraceSource",
     "ZipkinSource",

@@ -10,12 +10,14 @@ from tracer_bullet.engine.client import Shot
 from tracer_bullet.engine.settings import EngineSettings
 
 _BLOCK: Final = 512
+_ALL_TRACES: Final = 1 << 64
 
 
 class Carriers:
     """Draws ids and composes the lines. `draw(n)` gives n random bytes.
 
-    traceparent as in https://www.w3.org/TR/trace-context/, version 00, sampled.
+    traceparent as in https://www.w3.org/TR/trace-context/, version 00, with the flag `sampled` as the settings'
+    `trace_share` has it. Raises ValueError when a line would break the head apart.
     """
 
     def __init__(self, settings: EngineSettings, draw: Callable[[int], bytes] = os.urandom) -> None:
@@ -25,9 +27,13 @@ class Carriers:
         self._draw = draw
         self._spans: list[bytes] = []
         self._traces: list[bytes] = []
-        self._middle = f"-01\r\nbaggage: {settings.baggage},request_id=".encode() if settings.baggage else b""
         tail = "".join(f"{line}\r\n" for line in lines).encode()
-        self._tail = b"\r\n" + tail if settings.baggage else b"-01\r\n" + tail
+        baggage = f"\r\nbaggage: {settings.baggage},request_id=".encode() if settings.baggage else b""
+        self._middle = b"-01" + baggage if baggage else b""
+        self._tail = b"\r\n" + tail if baggage else b"-01\r\n" + tail
+        limit = int(settings.trace_share * _ALL_TRACES)
+        # Digits of one length are in the order of their numbers. None: all are sampled.
+        self._limit = b"%016x" % limit if limit < _ALL_TRACES else None
 
     def new_trace(self) -> bytes:
         """A trace id: 32 hexadecimal digits."""
@@ -43,8 +49,13 @@ class Carriers:
             spans = self._spans = self._draw(8 * _BLOCK).hex("-", 8).encode().split(b"-")
         shot.trace = trace
         shot.span = span = spans.pop()
-        middle = self._middle
+        middle, tail = self._middle, self._tail
+        if self._limit is not None and trace[16:] >= self._limit:
+            if middle:
+                middle = b"-00" + middle[3:]
+            else:
+                tail = b"-00" + tail[3:]
         if middle:
-            shot.carriers = b"".join((b"traceparent: 00-", trace, b"-", span, middle, span, self._tail))
+            shot.carriers = b"".join((b"traceparent: 00-", trace, b"-", span, middle, span, tail))
         else:
-            shot.carriers = b"".join((b"traceparent: 00-", trace, b"-", span, self._tail))
+            shot.carriers = b"".join((b"traceparent: 00-", trace, b"-", span, tail))

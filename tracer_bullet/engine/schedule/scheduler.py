@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
+from heapq import heappop, heappush
 from operator import attrgetter
 from typing import Final
 
@@ -16,25 +17,30 @@ from tracer_bullet.engine import client as codes
 from tracer_bullet.engine.client import Client, Shot, now_ns
 from tracer_bullet.engine.pace import Pacer
 from tracer_bullet.engine.schedule.carriers import Carriers
+from tracer_bullet.engine.schedule.cookies import Jar
+from tracer_bullet.engine.schedule.ends import Ends
 from tracer_bullet.engine.schedule.sessions import Plot, Session
 from tracer_bullet.engine.schedule.slots import SlotError, fill
 from tracer_bullet.engine.schedule.takes import pause_s, says_disabled, take
 from tracer_bullet.engine.settings import EngineSettings
+from tracer_bullet.model.exchange import Answer
 
 # Sent in one wake-up; then the loop reads once, lest answers be stamped late.
 _BURST: Final = 64
 # Shots that come due within so short a time are waited for: arming the timer takes as long.
 _NEAR_NS: Final = 5_000
-
+_LONG_AGO: Final = -(1 << 62)
 
 # For who asks for a pause and does not say how long.
 _UNSAID_PAUSE_S: Final = 1.0
 
 
 class Scheduler:
-    """`known` are the shots that are not over, by number. `finish` is called once for each, when it is over.
+    """`known` are the shots that are not over, by number. `finish` is called once for each, when it is over; whoever
+    gets them there tells `ends` of all, before it is asked by `plan`.
 
-    `unix_ns` is what to add to the clock to get Unix time.
+    `unix_ns` is what to add to the clock to get Unix time. `expected`: by endpoint, the statuses that its answers may
+    have; `secure`: the numbers of origins behind TLS. Both may grow.
     """
 
     def __init__(
@@ -48,7 +54,13 @@ class Scheduler:
         self._back_off_s = settings.back_off_s
         self._near_ns = _NEAR_NS + settings.spin_ns
         self._spin_ns = settings.spin_ns
+        self._stale_ns = int(settings.stale_s * 1e9) or -_LONG_AGO
         self._queue: deque[Shot] = deque()
+        # Those whose due time came of another one's end: (due, number, shot), a heap, since they come in no order.
+        self._timed: list[tuple[int, int, Shot]] = []
+        self.ends = Ends()
+        self.expected: dict[int, frozenset[int]] = {}
+        self.secure: set[int] = set()
         self.known: dict[int, Shot] = {}
         self._sessions: dict[int, Session] = {}
         self._paused: dict[int, deque[Shot]] = {}
@@ -65,6 +77,8 @@ class Scheduler:
     @property
     def next_ns(self) -> int:
         """When the next shot is due; 0: none is known."""
+        if self._timed and not (self._queue and self._queue[0].due_ns < self._timed[0][0]):
+            return self._timed[0][0]
         return self._queue[0].due_ns if self._queue else 0
 
     # Arrivals
@@ -94,6 +108,8 @@ class Scheduler:
 
     def add(self, shots: list[Shot]) -> None:
         """Take shots in, which are among `known` already, and have their trace. They go at their `due_ns`."""
+        if not shots:
+            return
         stamp = self._carriers.stamp
         for shot in shots:
             stamp(shot, shot.trace)
@@ -109,26 +125,62 @@ class Scheduler:
         if queue[0].due_ns != was:
             self._arm()
 
-    def plan(self, shot: Shot, plot: Plot, after: int) -> None:
-        """Tie a shot to what it depends on. Called before `add`, in the order of arrivals."""
-        if after >= 0 and (earlier := self.known.get(after)) is not None:
+    def plan(self, shot: Shot, plot: Plot, after: int) -> bool:
+        """Tie a shot to what it depends on; whether it is to be added. Called in the order of arrivals, when it is
+        among `known`, and has its trace."""
+        earlier = self.known.get(after)
+        if earlier is not None:
             plot.after = earlier
             if earlier.plot is None:
-                earlier.plot = Plot()
-        if plot.session is not None:
-            for wanted in plot.takes:
-                plot.session.minters.setdefault(wanted.variable, []).append(shot)
-        shot.wants = plot.keep or bool(plot.takes)
+                earlier.plot = Plot(session=plot.session)
+        for wanted in plot.takes:
+            plot.session.minters.setdefault(wanted.variable, []).append(shot)
+        shot.wants = codes.ALL if plot.keep or plot.takes else codes.COOKIES if plot.cookies else codes.NOTHING
         shot.plot = plot
+        if after < 0 or (plot.pause_ns < 0 and not plot.needs):
+            return True
+        if earlier is not None:
+            if plot.pause_ns < 0:
+                return True
+            self._carriers.stamp(shot, shot.trace)
+            _wait(shot, earlier)
+            return False
+        ended, well = self.ends.of(after)
+        plot.failed = not well
+        if plot.pause_ns < 0:
+            return True
+        self._carriers.stamp(shot, shot.trace)
+        now = now_ns()
+        self._time(shot, plot, ended or now)
+        self.starved += shot.due_ns < now
+        return False
+
+    def _time(self, shot: Shot, plot: Plot, ended_ns: int) -> None:
+        """What this shot waited for ended then, so that its due time is known."""
+        plot.after = None
+        if plot.needs and plot.failed:
+            shot.due_ns = shot.ready_ns = ended_ns
+            self._refuse(shot, codes.SKIPPED)
+            return
+        due = shot.due_ns = shot.ready_ns = ended_ns + plot.pause_ns
+        if due <= now_ns():
+            self._begin(shot)
+            return
+        heappush(self._timed, (due, shot.number, shot))
+        if self._timed[0][1] == shot.number:
+            self._arm()
 
     # Sending
 
     def wake(self) -> None:
         """Send what is due."""
+        if self._timed:
+            self._wake_timed()
         queue = self._queue
         clients = self._clients
         left = _BURST
         now = now_ns()
+        stale = now - self._stale_ns
         while queue:
             shot = queue[0]
             if shot.due_ns > now:
@@ -138,7 +190,9 @@ class Scheduler:
                 while now < shot.due_ns:
                     now = now_ns()
             queue.popleft()
-            if shot.plot is None and not self._paused:
+            if shot.due_ns < stale:
+                self._refuse(shot, codes.STALE)
+            elif shot.plot is None and not self._paused:
                 self.sent += 1
                 clients[shot.origin].send(shot)
             else:
@@ -148,9 +202,20 @@ class Scheduler:
                 break
         self._arm()
 
+    def _wake_timed(self) -> None:
+        timed, now = self._timed, now_ns()
+        for _ in range(_BURST):
+            if not timed or timed[0][0] > now + self._near_ns:
+                break
+            due, _, shot = heappop(timed)
+            while now < due:
+                now = now_ns()
+            self._begin(shot)
+
     def _arm(self) -> None:
         if self._pacer is not None:
-            self._pacer.arm(max(1, self._queue[0].due_ns - self._spin_ns) if self._queue else 0)
+            due = self.next_ns if self._timed else self._queue[0].due_ns if self._queue else 0
+            self._pacer.arm(max(1, due - self._spin_ns) if due else 0)
 
     def _begin(self, shot: Shot) -> None:
         """Send a shot that is due, unless something still keeps it."""
@@ -161,22 +226,31 @@ class Scheduler:
                 return
             if plot.after is not None:  # before its end this one could not have gone, however late we look
                 shot.ready_ns = max(shot.ready_ns, plot.after.ended_ns)
-            plot.after = None
+                plot.failed = bool(plot.after.error)
+                plot.after = None
+            if plot.needs and plot.failed:
+                self._refuse(shot, codes.SKIPPED)
+                return
             if plot.slots and not self._filled(shot, plot):
                 return
         held = self._paused.get(shot.origin)
         if held is not None:
             self.backed_off += 1
             held.append(shot)
-            return
+        else:
+            self._send(shot)
+
+    def _send(self, shot: Shot) -> None:
+        plot = shot.plot
+        if isinstance(plot, Plot) and plot.cookies and (jar := plot.session.jars.get(shot.origin)) is not None:
+            shot.head = jar.add_to(shot.head, (now_ns() + self._unix_ns) / 1e9)
         self.sent += 1
         self._clients[shot.origin].send(shot)
 
     def _filled(self, shot: Shot, plot: Plot) -> bool:
         session = plot.session
-        assert session is not None  # noqa: S101  (whoever makes a plot with slots gives it its session)
         for slot in plot.slots:
-            if slot.variable in session.values:
+            if session.has(slot):
                 continue
             for minter in session.minters.get(slot.variable, ()):
                 if minter.number < shot.number:
@@ -186,14 +260,15 @@ class Scheduler:
             return False
         shot.ready_ns = max(shot.ready_ns, *(session.minted_ns[slot.variable] for slot in plot.slots))
         try:
-            shot.head, shot.body = fill(shot.head, shot.body, plot.slots, session.values)
+            shot.head, shot.body = fill(shot.head, shot.body, plot.slots, session.values, session.wholes)
         except SlotError:
             self._refuse(shot)
             return False
         return True
 
-    def _refuse(self, shot: Shot) -> None:
-        shot.error = codes.SLOT
+    def _refuse(self, shot: Shot, error: int = codes.SLOT) -> None:
+        """It is not sent."""
+        shot.error = error
         shot.ended_ns = now_ns()
         # Not from within: what depends on it may be a long chain.
         asyncio.get_running_loop().call_soon(self.done, shot)
@@ -206,6 +281,8 @@ class Scheduler:
             return  # it was dropped meanwhile
         if shot.answer is not None and shot.status in codes.BACK_OFF:
             self._look(shot)
+        if self.expected and not shot.error and shot.status not in self.expected.get(shot.endpoint, (shot.status,)):
+            shot.error = codes.UNEXPECTED
         plot = shot.plot
         if plot is not None:
             assert isinstance(plot, Plot)  # noqa: S101  (`plan` made it)
@@ -213,22 +290,49 @@ class Scheduler:
         self._finish(shot)
 
     def _release(self, shot: Shot, plot: Plot) -> None:
-        session = plot.session
-        if plot.takes and session is not None:
-            if shot.answer is not None and not shot.cut:
-                minted = take(shot.answer, plot.takes)
-                session.values.update(minted)
-                session.minted_ns.update(dict.fromkeys(minted, shot.ended_ns))
-            for wanted in plot.takes:
-                minters = session.minters.get(wanted.variable, [])
-                if shot in minters:
-                    minters.remove(shot)
-        now = now_ns()
-        for waiting in plot.then:
-            if waiting.number in self.known:
-                waiting.ready_ns = max(waiting.ready_ns, now)
-                self._begin(waiting)
+        if plot.takes:
+            self._mint(shot, plot)
+        if plot.cookies and shot.answer is not None:
+            self._keep_cookies(shot, plot.session, shot.answer)
+        if not plot.then:
+            return
+        now, waiting = now_ns(), plot.then
         plot.then = []
+        for later in waiting:
+            its = later.plot
+            if later.number not in self.known or not isinstance(its, Plot):
+                continue
+            if its.after is shot and its.pause_ns >= 0:
+                its.failed = bool(shot.error)
+                self._time(later, its, shot.ended_ns)
+            else:
+                later.ready_ns = max(later.ready_ns, now)
+                self._begin(later)
+
+    def _mint(self, shot: Shot, plot: Plot) -> None:
+        session = plot.session
+        minted = take(shot.answer, plot.takes) if shot.answer is not None and not shot.cut else {}
+        session.mint(minted, shot.ended_ns)
+        # Where answers are judged at all, one that lacks what the step takes is not what it expects.
+        if not shot.error and shot.endpoint in self.expected and any(t.variable not in minted for t in plot.takes):
+            shot.error = codes.UNEXPECTED
+        for wanted in plot.takes:
+            minters = session.minters.get(wanted.variable, [])
+            if shot in minters:
+                minters.remove(shot)
+            if not minters:
+                session.minters.pop(wanted.variable, None)
+
+    def _keep_cookies(self, shot: Shot, session: Session, answer: Answer) -> None:
+        lines = answer.values("set-cookie")
+        if not lines:
+            return
+        jar = session.jars.get(shot.origin)
+        if jar is None:
+            jar = session.jars[shot.origin] = Jar(https=shot.origin in self.secure)
+        now_s = (shot.ended_ns + self._unix_ns) / 1e9
+        for line in lines:
+            jar.store(line, shot.head, now_s)
 
     # Pauses
 
@@ -260,9 +364,12 @@ class Scheduler:
         held, now = self._paused.get(origin), now_ns()
         for _ in range(min(len(held or ()), _BURST)):
             shot = held.popleft()  # type: ignore[union-attr]
+            plot = shot.plot
+            if shot.due_ns < now - self._stale_ns and not (isinstance(plot, Plot) and plot.pause_ns >= 0):
+                self._refuse(shot, codes.STALE)
+                continue
             shot.ready_ns = now
-            self.sent += 1
-            self._clients[origin].send(shot)
+            self._send(shot)
         if held:
             asyncio.get_running_loop().call_soon(self._resume, origin)
         else:
@@ -272,7 +379,7 @@ class Scheduler:
 
     def stop(self) -> None:
         """Send nothing more. What was not handed to a client is over, as `stopped`."""
-        kept_back = [*self._queue]
+        kept_back = [*self._queue, *(shot for _, _, shot in self._timed)]
         for held in self._paused.values():
             kept_back += held
         for shot in self.known.values():
@@ -280,6 +387,7 @@ class Scheduler:
                 kept_back += shot.plot.then
                 shot.plot.then = []
         self._queue.clear()
+        self._timed.clear()
         self._paused.clear()
         for timer in self._resumes.values():
             timer.cancel()
@@ -292,8 +400,9 @@ class Scheduler:
         self._end(shots)
 
     def forget(self) -> None:
-        """Before another run: sessions and counts."""
+        """Before another run: sessions, ends and counts."""
         self._sessions.clear()
+        self.ends.forget()
         self._until.clear()
         self.backed_off = self.starved = self.sent = 0
 

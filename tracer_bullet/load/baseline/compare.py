@@ -148,10 +148,11 @@ def _result(
 def _unknown(
     name: str, metric: str, why: str, *, samples: tuple[int, int], before: float = 0.0, after: float = 0.0
 ) -> BaselineResult:
+    """Without an interval: its bounds are 0."""
     change = after - before if metric == "error_rate" else (after / before - 1 if before > 0 else 0.0)
     return BaselineResult(
-        step=name, metric=metric, before=before, after=after, change=change, low=-1.0,
-        high=1.0 if metric == "error_rate" else math.inf, verdict="not-enough-data", samples=samples, detail=why,
+        step=name, metric=metric, before=before, after=after, change=change, low=0.0, high=0.0,
+        verdict="not-enough-data", samples=samples, detail=why,
     )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """What a run keeps of itself for later comparisons: `histograms.json` of its folder. Plain data, to and from JSON.
 
 By step: every latency by its histogram slot, and a few dozen blocks of time with how many requests of each lay at or
-below the run's own percentiles. The blocks tell how much requests that were near in time were alike (variance.py). A step
-of a long run takes some tens of kilobytes.
+below the run's own percentiles. The blocks tell how much requests that were near in time were alike (variance.py).
+A step of a long run takes some tens of kilobytes.
 """
 
 from __future__ import annotations

@@ -2,10 +2,11 @@
 
 Requests that are near in time are alike: they wait in the same queues. So n of them tell less than n independent ones,
 and intervals that take them for independent raise false alarms. Batch means measure it: the run is cut into batches of
-time, and what their shares vary more than independent requests would is the variance factor (the "design effect" of L.
-Kish, "Survey Sampling", 1965). 16 to 31 batches: with more of them, they become too short to be independent; with fewer,
-the factor is not known well, and beyond 30 there is little to gain (B. Schmeiser, "Batch size effects in the analysis of
-simulation output", Operations Research 30 (1982), 556-568). What is left to chance in the factor is Student's t.
+time, and what their shares vary more than independent requests would is the variance factor (the "design effect" of
+L. Kish, "Survey Sampling", 1965). 16 to 31 batches: with more of them, they become too short to be independent; with
+fewer, the factor is not known well, and beyond 30 there is little to gain (B. Schmeiser, "Batch size effects in the
+analysis of simulation output", Operations Research 30 (1982), 556-568). What is left to chance in the factor is
+Student's t.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ def worth_of_failures(blocks: SavedBlocks) -> Worth | None:
 
 
 def worth(hits: Ints, of: Ints) -> Worth | None:
-    """Of the share `hits` of `of`, both by block. Never more than there are: some order in the arrivals, as a queue that
-    alternates, could make the batches vary less, but so can chance."""
+    """Of the share `hits` of `of`, both by block. Never more than there are: some order in the arrivals could make the
+    batches vary less than chance does, but so can chance."""
     hits, of = _batches(hits), _batches(of)
     used = int(np.count_nonzero(of))
     if used < FEWEST:

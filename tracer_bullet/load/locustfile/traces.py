@@ -106,10 +106,11 @@ class Sampler:
 class TaskRun:
     """One execution of a task; its trace begins with its first request."""
 
-    __slots__ = ("name", "trace")
+    __slots__ = ("last_sent_ns", "name", "trace")
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.last_sent_ns = 0
         self.trace: Trace | None = None
 
 

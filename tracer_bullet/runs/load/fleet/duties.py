@@ -6,8 +6,8 @@ before `from_ns` was its earlier owner's, and stays so, sent or not. Nothing is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 # Divides evenly among up to six, and nearly so among more, also after some have left.
@@ -32,69 +32,68 @@ class Duty:
 
 @dataclass
 class Duties:
-    """Who owns what. `orphans`: residues that nobody owns, and since when."""
+    """Who owns what. `past`: duties that are over. What nobody took over stays its last owner's duty, undone."""
 
     shards: int
     owned: dict[int, frozenset[int]] = field(default_factory=dict)
-    orphans: dict[int, int] = field(default_factory=dict)
     past: list[Duty] = field(default_factory=list)
     _since: dict[int, int] = field(default_factory=dict)
+    _orphans: list[Duty] = field(default_factory=list)
 
-    def begin(self, senders: Iterable[int], spares: Iterable[int] = ()) -> None:
-        """Deal all residues out, evenly. `spares` stand by with none."""
+    @property
+    def orphaned(self) -> bool:
+        """Whether there are residues that nobody sends."""
+        return bool(self._orphans)
+
+    def begin(self, senders: Iterable[int]) -> None:
+        """Deal all residues out, evenly."""
         some = list(senders)
         for n, sender in enumerate(some):
             self._set(sender, frozenset(range(n, self.shards, len(some))), 0)
-        for sender in spares:
-            self._set(sender, frozenset(), 0)
 
-    def join(self, sender: int, from_ns: int) -> bool:
-        """A sender came later. Whether it got what nobody had; otherwise it stands by."""
-        got = frozenset(self.orphans)
-        self._gap(from_ns)
+    def join(self, sender: int, from_ns: int) -> frozenset[int]:
+        """A sender came later: it gets what nobody has. Usually nothing, and it stands by."""
+        got = frozenset(residue for duty in self._orphans for residue in duty.residues)
+        self._give_up(from_ns)
         self._set(sender, got, from_ns)
-        return bool(got)
+        return got
 
     def leave(self, sender: int, from_ns: int) -> dict[int, frozenset[int]]:
         """A sender is lost: what is due from `from_ns` on goes to spares, else evenly to those that have least.
 
-        Returns the new residues of those whose share has changed.
+        Returns all residues of those whose share has grown.
         """
         left = self.owned.pop(sender, frozenset())
-        self._close(sender, left, from_ns)
-        takers = {other: set(mine) for other, mine in self.owned.items()}
-        spares = {other: mine for other, mine in takers.items() if not mine}
-        takers = spares or takers
+        takers = {other: mine for other, mine in self.owned.items() if not mine} or dict(self.owned)
         if not takers:
-            self.orphans.update(dict.fromkeys(left, from_ns))
+            if left:
+                self._orphans.append(Duty(sender=sender, residues=left, from_ns=self._since.pop(sender)))
             return {}
+        self._close(sender, left, from_ns)
+        grown = {other: set(mine) for other, mine in takers.items()}
         for residue in sorted(left):
-            _, to = min((len(mine), other) for other, mine in takers.items())
-            takers[to].add(residue)
-        changed = {other: frozenset(mine) for other, mine in takers.items() if mine != self.owned[other]}
+            _, to = min((len(mine), other) for other, mine in grown.items())
+            grown[to].add(residue)
+        changed = {other: frozenset(mine) for other, mine in grown.items() if mine != self.owned[other]}
         for other, mine in changed.items():
             self._set(other, mine, from_ns)
         return changed
 
     def retire(self, sender: int) -> None:
-        """A sender has sent all of its share to the schedule's end."""
-        mine = self.owned.pop(sender, None)
-        if mine is not None:
-            self._close(sender, mine, _FOREVER)
-
-    def lost(self, losers: Mapping[int, int]) -> list[Duty]:
-        """The duties of `losers`, and what was nobody's (sender −1)."""
-        return [duty for duty in self.past if duty.sender in losers or duty.sender < 0]
+        """A sender has sent its share to the schedule's end: it takes nothing more."""
+        self._close(sender, self.owned.pop(sender, frozenset()), _FOREVER)
 
     def end(self) -> None:
-        """The run is over: what is nobody's now stays so."""
-        self._gap(_FOREVER)
+        """The run is over: what nobody has stays undone."""
+        self._give_up(_FOREVER)
 
-    def _gap(self, to_ns: int) -> None:
-        for since in sorted(set(self.orphans.values())):
-            residues = frozenset(r for r, at in self.orphans.items() if at == since)
-            self.past.append(Duty(sender=-1, residues=residues, from_ns=since, to_ns=to_ns))
-        self.orphans.clear()
+    def of(self, sender: int) -> list[Duty]:
+        """All duties that a sender had, those that are not over left out."""
+        return [duty for duty in self.past if duty.sender == sender]
+
+    def _give_up(self, to_ns: int) -> None:
+        self.past += [replace(duty, to_ns=to_ns) for duty in self._orphans]
+        self._orphans.clear()
 
     def _set(self, sender: int, residues: frozenset[int], from_ns: int) -> None:
         if sender in self.owned:

@@ -28,7 +28,8 @@ def standard_guardrail(
 ) -> Guardrail:
     """Latency and errors of the customers of a service."""
     limits = [f"p{share * 100:g} {seconds(limit)}" for share, limit in spec.percentiles]
-    limits += [f"errors {spec.errors:.3g}" if spec.errors < 1e-4 else f"errors {spec.errors:.2%}"] if spec.errors is not None else []  # fmt: skip
+    if spec.errors is not None:
+        limits.append(f"errors {spec.errors:.3%}")
 
     async def look() -> Look:
         return judge_standard(spec, meter.window(clock()))

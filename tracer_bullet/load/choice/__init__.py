@@ -1,0 +1,7 @@
+"""What an iteration's number decides: its scenario, its row, its pauses, whether its answers are kept. Pure."""
+
+from tracer_bullet.load.choice.chance import chance, word
+from tracer_bullet.load.choice.mix import Mix
+from tracer_bullet.load.choice.rows import Feed
+
+__all__ = ["Feed", "Mix", "chance", "word"]
