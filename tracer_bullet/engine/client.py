@@ -52,8 +52,8 @@ class Shot:
     Set by the scheduler before `send`, and only read by the client:
     `head`: HTTP/1.1 request line and header lines, each ended by CRLF, with host and content-length, with no empty
     line and none of the flag's carriers, slots filled. `carriers`: more header lines, each ended by CRLF, to be sent
-    after those of `head` (names are lower-case, no other header has them). `body`. `wants`: what is needed of the answer
-    itself. `ready_ns`: from here `total_s` counts, or the endpoint's own limit.
+    after those of `head` (names are lower-case, no other header has them). `body`. `wants`: what is needed of the
+    answer itself. `ready_ns`: from here `total_s` counts, or the endpoint's own limit.
 
     Set by the client before `done`:
     `sent_ns`: when the first byte was handed to the system. `first_ns`: the first byte of the final answer (not of a

@@ -24,13 +24,17 @@ _SOON_NS: Final = 1_000_000_000
 
 Owed = tuple[int, int, int, int, int]  # session, endpoint, origin, due (Unix ns), weight
 _NOTHING: Final[Owed] = (0, 0, 0, 0, 0)
+_NEVER: Final = 1 << 62
 
 
 class Feeder:
     """Pulls `source` in a thread. `send` writes a frame (blocking). What was pulled is `owed` until it comes back.
 
     Memory is bounded in both directions: at most `ahead_bytes` are owed, and nothing is pulled that is due more than
-    `ahead_s` after now.
+    `ahead_s` after now; which wants a source in the order of due times. Arrivals that are due a pause after another one
+    (`pause_ns`) are handed over with what was pulled before them, or at once, since nobody knows yet when they are due;
+    and they do not count for `ahead_bytes`, lest those of iterations under way hold up the ones to come. How many there
+    are is for the source to bound.
     """
 
     def __init__(
@@ -66,6 +70,9 @@ class Feeder:
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
+        stop_source = getattr(self._source, "stop", None)
+        if callable(stop_source) and not self.ended:
+            stop_source()  # it may block until something has come back
 
     def join(self) -> None:
         """Wait until the source is no longer pulled: at most one item of it is still awaited."""
@@ -92,7 +99,7 @@ class Feeder:
             for frame in self._frames():
                 if not self._wait(frame):
                     break
-                self._send(wire.pack_arrivals(frame))
+                self._send(wire.pack_arrivals(frame.arrivals))
         except BaseException as error:  # noqa: BLE001  (raised again by the driver)
             self.error = error
         finally:
@@ -102,54 +109,79 @@ class Feeder:
             except OSError as error:  # the engine is gone, which its own socket tells too
                 self.error = self.error or error
 
-    def _frames(self) -> Iterator[list[Arrival]]:
-        """The source's arrivals in lists of a size that neither holds up the engine nor costs much each."""
-        frame: list[Arrival] = []
-        size = 0
+    def _frames(self) -> Iterator[_Frame]:
+        """The source's arrivals in frames of a size that neither holds up the engine nor costs much each."""
+        frame = _Frame(self._start_ns)
         for batch in self._source:
             at = 0
-            while some := batch[at : at + _FRAME - len(frame)]:
+            while some := batch[at : at + _FRAME - len(frame.arrivals)]:
                 at += len(some)
-                size += self._owe(some)
-                frame += some
-                if len(frame) >= _FRAME or size > _FRAME_BYTES:
+                self._owe(some, frame)
+                if len(frame.arrivals) >= _FRAME or frame.size > _FRAME_BYTES:
                     yield frame
-                    frame, size = [], 0
-            if frame and self._start_ns + frame[0].due_ns - self._now_ns() < _SOON_NS:
+                    frame = _Frame(self._start_ns)
+            if frame.arrivals and frame.go_ns - self._now_ns() < _SOON_NS:
                 yield frame
-                frame, size = [], 0
+                frame = _Frame(self._start_ns)
             if self._stopping:
                 break
-        if frame:
+        if frame.arrivals:
             yield frame
 
-    def _owe(self, arrivals: list[Arrival]) -> int:
-        """Note down what is pulled; how many bytes it has."""
-        start, owed, total, more = self._start_ns, self._owed, 0, 0
+    def _owe(self, arrivals: list[Arrival], frame: _Frame) -> None:
+        """Note down what is pulled, and put it into the frame."""
+        start, owed, size, more, earliest, pauses = self._start_ns, self._owed, 0, 0, _NEVER, False
         with self._changed:
-            for number, due, session, origin, endpoint, head, body, _, _, _, _, _, keep, *_ in arrivals:
-                size = len(head) + len(body)
-                total += size
-                weight = size + _OVERHEAD + (_KEPT if keep else 0)
-                more += weight
+            for number, due, session, origin, endpoint, head, body, _, _, _, _, _, keep, pause, *_ in arrivals:
+                length = len(head) + len(body)
+                size += length
+                if pause >= 0:
+                    weight, pauses = 0, True
+                else:
+                    weight = length + _OVERHEAD + (_KEPT if keep else 0)
+                    more += weight
+                    earliest = min(earliest, due)
                 owed[number] = (session, endpoint, origin, start + due, weight)
             self._weight += more
-        return total
+        frame.add(arrivals, size, more, earliest, pauses=pauses)
 
-    def _wait(self, frame: list[Arrival]) -> bool:
+    def _wait(self, frame: _Frame) -> bool:
         """Wait until the frame may be handed over; False when it need not be any more."""
-        mine = sum(self._owed[a.number][4] for a in frame)
-        due = self._start_ns + frame[0].due_ns
         with self._changed:
             while not self._stopping:
-                early_ns = due - self._now_ns() - self._ahead_ns
-                if self._weight - mine > self._room:
+                early_ns = frame.go_ns - self._now_ns() - self._ahead_ns
+                if self._weight - frame.weight > self._room and frame.weight:
                     self._changed.wait(0.1 if early_ns <= 0 else None)
                 elif early_ns > 0:
                     self._changed.wait(early_ns / 1e9)
                 else:
                     return True
         return False
+
+
+class _Frame:
+    """Arrivals to be handed over together. `go_ns`: when the first of them is due, Unix time, and 0 when one is due a
+    pause after one that was handed over before."""
+
+    __slots__ = ("_numbers", "_start_ns", "arrivals", "go_ns", "size", "weight")
+
+    def __init__(self, start_ns: int) -> None:
+        self._start_ns = start_ns
+        self._numbers: set[int] = set()
+        self.arrivals: list[Arrival] = []
+        self.size = self.weight = 0
+        self.go_ns = _NEVER
+
+    def add(self, arrivals: list[Arrival], size: int, weight: int, earliest_ns: int, *, pauses: bool) -> None:
+        """More of them; `earliest_ns`: of those that are due at a time of their own; whether there are `pauses`."""
+        self.arrivals += arrivals
+        self.size += size
+        self.weight += weight
+        self.go_ns = min(self.go_ns, self._start_ns + earliest_ns)
+        if pauses or self._numbers:
+            self._numbers.update([a.number for a in (arrivals if self._numbers else self.arrivals)])
+        if pauses and any(a.pause_ns >= 0 and a.after not in self._numbers for a in arrivals):
+            self.go_ns = 0
 
 
 def _failed(rows: dict[int, Owed], error: int) -> ShotBatch:

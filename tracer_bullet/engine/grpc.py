@@ -68,9 +68,7 @@ class Grpc:
 class GrpcClient(Http2Client):
     """Implements `client.Client`: an HTTP/2 client that speaks gRPC's dialect."""
 
-    def __init__(
-        self, origin: Origin, settings: EngineSettings, done: Done, limits: Limits = NO_LIMITS
-    ) -> None:
+    def __init__(self, origin: Origin, settings: EngineSettings, done: Done, limits: Limits = NO_LIMITS) -> None:
         super().__init__(origin, settings, done, limits, Grpc())
 
 

@@ -23,10 +23,10 @@ def overdue(queue: deque[Shot], now: int, total_ns: int, limits: Limits) -> list
         while queue and now - queue[0].ready_ns > total_ns:
             late.append(queue.popleft())
         return late
-    shortest = min(total_ns, min(limits.values()))
+    shortest = min(total_ns, *limits.values())
     if now - queue[0].ready_ns <= shortest:  # the others came later
         return late
-    kept = []
+    kept: list[Shot] = []
     for shot in queue:
         (late if now - shot.ready_ns > limits.get(shot.endpoint, total_ns) else kept).append(shot)
     if late:

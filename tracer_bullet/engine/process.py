@@ -117,10 +117,10 @@ class EngineProcess:
     async def run(self, source: Iterable[list[Arrival]], start_ns: int) -> AsyncIterator[Result]:
         """Send the source's arrivals, each at `start_ns` (Unix) + `due_ns`, and yield what comes of them.
 
-        The source is an ordinary iterator; a thread pulls it, some seconds ahead. When it has a method `stop`, that is
-        called, from any thread and perhaps twice, when nothing more of it is wanted: a source that blocks must then end.
-        Every arrival that was pulled comes
-        back exactly once in a ShotBatch. An exception of the source is raised when all of that is accounted for.
+        The source is an ordinary iterator; a thread pulls it, some seconds ahead. Arrivals that are due at a time of
+        their own come in the order of these. When it has a method `stop`, that is called, from any thread and perhaps
+        twice, when nothing more is wanted: a source that blocks must then end. Every arrival that was pulled comes back
+        exactly once in a ShotBatch. An exception of the source is raised when all of that is accounted for.
         Raises EngineError TB952 when the process dies, after a last ShotBatch with what it had not reported (`lost`).
         """
         feeder = self._feeder = Feeder(

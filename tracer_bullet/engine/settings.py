@@ -25,8 +25,8 @@ class EngineSettings:
     empty. `cpu`: the core to stay on. `spin_ns`: how long before its due time the engine wakes and watches the clock.
     `realtime`: where the system allows it (root, CAP_SYS_NICE), other programs do not hold it up; `pacing` tells. It
     then takes its core from whatever else runs there, the target too.
-    `stale_s`: an arrival that is due at a time of its own (not after a pause) and is this late when its turn comes is not
-    sent, `stale` (0: it is sent, however late).
+    `stale_s`: an arrival that is due at a time of its own (not after a pause) and is this late when its turn comes is
+    not sent, `stale` (0: it is sent, however late).
     `ahead_s`, `ahead_bytes`: how far ahead of its due time, and how much, of the schedule is handed to the engine.
     """
 

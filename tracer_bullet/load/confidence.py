@@ -174,12 +174,16 @@ class Known:
         self._looked_s = -math.inf
         self.half: float = math.inf
 
+    def due(self, now_s: float) -> bool:
+        """Whether a look would be one: so that figures need not be put together for nothing."""
+        return self._good >= self.LOOKS or now_s - self._looked_s >= self.APART_S
+
     def look(self, now_s: float, counts: Counts, *, worth: float | None = None) -> bool:
         """Whether it is known. May be asked more often than it looks. `worth`: as in `interval`; if it cannot be
         told yet (None), no look is good."""
         if self._good >= self.LOOKS:
             return True
-        if now_s - self._looked_s < self.APART_S:
+        if not self.due(now_s):
             return False
         self._looked_s = now_s
         self.half = math.inf if worth is None else self._half(counts, worth)

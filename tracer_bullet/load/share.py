@@ -92,15 +92,13 @@ class Share:
                     spans.append((since, end))
             return spans
 
-    def begins_ns(self) -> int:
-        """From when on anything is owned; far in the future when nothing is."""
+    def begin(self, now_ns: int) -> int:
+        """From when on to claim: since when anything is owned, or now when nothing is. What is due before never will
+        be owned."""
         with self._lock:
-            return next((since for since, owned in self._parts if owned), _FOR_EVER)
-
-    def passed(self, now_ns: int) -> None:
-        """What was owned before this is of no interest any more."""
-        with self._lock:
-            self._forget(now_ns)
+            since = max(0, next((since for since, owned in self._parts if owned), now_ns))
+            self._planned_to = max(self._planned_to, since)
+            return since
 
     def _forget(self, before_ns: int) -> None:
         while len(self._parts) > 1 and self._parts[1][0] <= before_ns:

@@ -141,6 +141,10 @@ class StandardTap:
         """No longer."""
         self._meters = tuple(m for m in self._meters if m is not meter)
 
+    def window_of(self, meter: StandardMeter) -> StandardWindow:
+        """What a meter has counted, now."""
+        return meter.window(self._clock())
+
     def take(self, columns: SpanColumns) -> None:
         """Spans have come; called in the thread that received them."""
         meters = self._meters

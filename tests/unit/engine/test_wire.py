@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tracer_bullet.engine import wire
 from tracer_bullet.engine.client import Shot
 from tracer_bullet.engine.columns import read_shots
-from tracer_bullet.model.arrival import Arrival, Origin, Protocol, Slot, Take
+from tracer_bullet.model.arrival import Arrival, Endpoint, Origin, Protocol, Slot, Take
 from tracer_bullet.model.exchange import Answer
 from tracer_bullet.model.shots import SHOT_ERRORS, EngineNote
 
@@ -23,6 +23,7 @@ ARRIVAL = st.builds(
     after=st.integers(-1, 2**62), slots=st.lists(SLOT, max_size=2).map(tuple),
     takes=st.lists(TAKE, max_size=2).map(tuple),
     last=st.booleans(), keep=st.booleans(), record=st.just(""),  # it stays with the driver
+    pause_ns=st.integers(-1, 2**62), needs=st.booleans(), cookies=st.booleans(),
 )  # fmt: skip
 
 
@@ -33,10 +34,11 @@ def test_arrivals_come_out_as_they_went_in(arrivals: list[Arrival]) -> None:
     rows, few = wire.read_arrivals(members)
     back = []
     for index, (number, due, session, origin, endpoint, last, head, body) in enumerate(rows):
-        after, keep, slots, takes = few.get(index, (-1, False, (), ()))
+        after, keep, slots, takes, pause_ns, needs, cookies = few.get(index, (-1, False, (), (), -1, False, False))
         back.append(
             Arrival(number=number, due_ns=due, session=session, origin=origin, endpoint=endpoint, head=head, body=body,
-                    last=bool(last), after=after, keep=keep, slots=slots, takes=takes)
+                    last=bool(last), after=after, keep=keep, slots=slots, takes=takes, pause_ns=pause_ns, needs=needs,
+                    cookies=cookies)
         )  # fmt: skip
     assert back == arrivals
 
@@ -69,7 +71,7 @@ ROW = st.tuples(BIG, BIG, BIG, BIG, BIG, st.integers(0, 2**128 - 1), st.integers
 @given(st.lists(ROW, max_size=20), st.integers(-(2**60), 2**60))
 def test_shots_come_out_as_columns(rows: list[tuple[int, ...]], unix_ns: int) -> None:
     shots = _shots(rows)
-    batch = read_shots(wire.unpack(wire.pack_shots(shots)[4:])[1:], unix_ns)
+    batch = read_shots(wire.unpack(wire.pack_shots(wire.columns_of(shots))[4:])[1:], unix_ns)
     assert len(batch) == len(shots)
     assert len({len(getattr(batch, name)) for name in batch.__dataclass_fields__}) == 1
     for n, shot in enumerate(shots):
@@ -87,6 +89,8 @@ def test_the_rest_comes_out_as_it_went_in() -> None:
     assert wire.read_note(wire.unpack(wire.pack_note(note)[4:])[1:]) == note
     origin = Origin(number=7, scheme="https", host="::1", port=443, protocol=Protocol.GRPC)
     assert wire.read_origin(wire.unpack(wire.pack_origin(origin)[4:])[1:]) == origin
+    endpoint = Endpoint(number=3, method="GET", name="/x", statuses=("2xx", "404"), timeout_s=1.5)
+    assert wire.read_endpoint(wire.unpack(wire.pack_endpoint(endpoint)[4:])[1:]) == (3, ("2xx", "404"), 1.5)
     shot = Shot(5, 0, 0, 0, 0, b"", b"")
     shot.answer = Answer(status=200, headers=(("a", "\xe9"), ("a", "b")), body=b"\xff", trailers=(("t", "u"),))
     shot.cut = True

@@ -20,6 +20,7 @@ from tracer_bullet.model.shots import NOT_SENT, SHOT_ERRORS, ShotBatch
 # Both indexed by a shot's error.
 _NEVER_GOES: Final = np.array([error in NOT_SENT for error in SHOT_ERRORS])
 _CUT_OFF: Final = np.array([error in ("stopped", "lost") for error in SHOT_ERRORS])
+_UNEXPECTED: Final = SHOT_ERRORS.index("unexpected")
 _STATUSES: Final = 1000
 _NS: Final = 1_000_000_000
 Flags = NDArray[np.bool_]
@@ -28,8 +29,8 @@ Flags = NDArray[np.bool_]
 class Histograms:
     """All that is counted of a run's shots. Memory grows with endpoints, not with shots.
 
-    A shot is *sent* unless it never left for want of a value or because the run ended (`NOT_SENT`, no `sent_ns`);
-    it *failed* when it was sent and no whole answer came. Latencies are of all that was sent, failures included, since
+    A shot is *sent* unless it never left, for whatever reason (`NOT_SENT`, no `sent_ns`); it *failed* when it was sent
+    and no whole answer came, or an unexpected one, whose status is counted all the same. Latencies are of all that was sent, failures included, since
     leaving out time-outs would flatter; only what the end of the run, or of the engine, cut off is left out.
     """
 
@@ -107,18 +108,19 @@ class Histograms:
         return *self._counted(), self._unsent
 
     def _outcomes(self, endpoint: Ints, status: Ints, error: Ints, sent: Flags) -> None:
-        """Each shot that was sent is counted once: by its status, or by its error."""
+        """Each shot that was sent is counted once: by its status, or by its error; an unexpected answer by both."""
         failed = sent & (error != 0)
-        answered = sent & (error == 0)
+        answered = sent & ((error == 0) | (error == _UNEXPECTED))
         self._statuses.add(endpoint[answered], status[answered])
         self._errors.add(endpoint[failed], error[failed])
 
 
 def _result(name: str, latency: Ints, service: Ints, held: Ints, statuses: Ints, errors: Ints) -> EndpointResult:
     failed = int(errors.sum())
+    sent = int(statuses.sum()) + failed - int(errors[_UNEXPECTED])
     return EndpointResult(
         endpoint=name,
-        sent=int(statuses.sum()) + failed,
+        sent=sent,
         failed=failed,
         latency=Histogram(latency).quantiles(),
         service=Histogram(service).quantiles(),

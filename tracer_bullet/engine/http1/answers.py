@@ -58,7 +58,7 @@ def ends_with_connection(head: bytes | bytearray) -> bool:
 
 
 def cookies_of(raw: bytes | bytearray | memoryview, status: int) -> Answer | None:
-    """Of the final answer, whose header section lies in `raw`: its Set-Cookie lines, without all else, if it has any."""
+    """Of the final answer, whose header section lies in `raw`, the Set-Cookie lines and nothing else, if it has any."""
     data = bytes(raw)
     if _SET_COOKIE.search(data) is None:  # most have none
         return None

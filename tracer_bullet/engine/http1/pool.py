@@ -26,9 +26,7 @@ class Http1Client:
     a write only when the system took none of its bytes, a safe method also when no byte of an answer came.
     """
 
-    def __init__(
-        self, origin: Origin, settings: EngineSettings, done: Done, limits: Limits = NO_LIMITS
-    ) -> None:
+    def __init__(self, origin: Origin, settings: EngineSettings, done: Done, limits: Limits = NO_LIMITS) -> None:
         self.settings = settings
         self.limits = limits
         self.buffer = memoryview(bytearray(_BUFFER))

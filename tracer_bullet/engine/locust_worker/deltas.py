@@ -24,6 +24,7 @@ _NEVER_GOES: Final = np.array([error in NOT_SENT for error in SHOT_ERRORS])
 _CUT_OFF: Final = np.array([error in ("stopped", "lost") for error in SHOT_ERRORS])
 # Slots of the sparse tables: a latency in ms, a second of Unix time.
 _WIDE: Final = 1 << 36
+_UNEXPECTED: Final = SHOT_ERRORS.index("unexpected")
 _STATUS_BASE: Final = 1000
 _NS: Final = 1_000_000_000
 TOTAL_NAME: Final = "Aggregated"
@@ -84,7 +85,8 @@ class Deltas:
         np.add.at(self._bytes, endpoint, np.asarray(batch.answer_bytes)[sent])
         failed = (error != 0) | (status >= self._failing_status)
         self._failures.add(endpoint[failed], ended[failed] // _NS)
-        self._errors.add(endpoint[failed], np.where(error != 0, error, _STATUS_BASE + status)[failed])
+        answered = (error == 0) | (error == _UNEXPECTED)
+        self._errors.add(endpoint[failed], np.where(answered, _STATUS_BASE + status, error)[failed])
         cut = _CUT_OFF[error]
         self._unanswered.add(endpoint[cut], error[cut] * 0)
         self._latencies(endpoint[~cut], np.maximum(ended - due, 0)[~cut])
@@ -154,11 +156,14 @@ class Deltas:
             "num_fail_per_sec": failures,
         }
 
+    def _answered(self, status: int) -> str:
+        return f"HTTP {status}" if status >= self._failing_status else f"unexpected, HTTP {status}"
+
     def _error_entries(self, now_s: float) -> Iterator[tuple[str, dict[str, Any]]]:
         for number in self._errors.rows().tolist():
             endpoint = self._endpoints[number]
             for code, count in self._errors.entries(number).items():
-                text = SHOT_ERRORS[code] if code < _STATUS_BASE else f"HTTP {code - _STATUS_BASE}"
+                text = SHOT_ERRORS[code] if code < _STATUS_BASE else self._answered(code - _STATUS_BASE)
                 yield (
                     error_key(endpoint.method, endpoint.name, text),
                     {

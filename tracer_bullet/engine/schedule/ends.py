@@ -16,7 +16,10 @@ class Ends:
 
     def __init__(self, size: int = _GENERATION) -> None:
         self._size = size
-        self.forget()
+        self._new: dict[int, int] = {}
+        self._old: dict[int, int] = {}
+        self._new_failed: set[int] = set()
+        self._old_failed: set[int] = set()
 
     def add(self, numbers: Sequence[int], ended_ns: Sequence[int], errors: Sequence[int]) -> None:
         """These ended then; an error other than 0 is a failure."""
@@ -36,7 +39,4 @@ class Ends:
 
     def forget(self) -> None:
         """Before another run."""
-        self._new: dict[int, int] = {}
-        self._old: dict[int, int] = {}
-        self._new_failed: set[int] = set()
-        self._old_failed: set[int] = set()
+        self._new, self._old, self._new_failed, self._old_failed = {}, {}, set(), set()

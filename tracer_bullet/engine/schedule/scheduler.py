@@ -17,13 +17,11 @@ from tracer_bullet.engine import client as codes
 from tracer_bullet.engine.client import Client, Shot, now_ns
 from tracer_bullet.engine.pace import Pacer
 from tracer_bullet.engine.schedule.carriers import Carriers
-from tracer_bullet.engine.schedule.cookies import Jar
 from tracer_bullet.engine.schedule.ends import Ends
 from tracer_bullet.engine.schedule.sessions import Plot, Session
 from tracer_bullet.engine.schedule.slots import SlotError, fill
-from tracer_bullet.engine.schedule.takes import pause_s, says_disabled, take
+from tracer_bullet.engine.schedule.takes import pause_s, says_disabled
 from tracer_bullet.engine.settings import EngineSettings
-from tracer_bullet.model.exchange import Answer
 
 # Sent in one wake-up; then the loop reads once, lest answers be stamped late.
 _BURST: Final = 64
@@ -68,7 +66,7 @@ class Scheduler:
         self._until: dict[int, int] = {}
         self._pacer: Pacer | None = None
         self.backed_off = self.starved = self.sent = 0
-        self.disabled = False
+        self.disabled = self._stopped = False
 
     def run_by(self, pacer: Pacer) -> None:
         """The pacer that wakes this scheduler."""
@@ -137,7 +135,7 @@ class Scheduler:
             plot.session.minters.setdefault(wanted.variable, []).append(shot)
         shot.wants = codes.ALL if plot.keep or plot.takes else codes.COOKIES if plot.cookies else codes.NOTHING
         shot.plot = plot
-        if after < 0 or (plot.pause_ns < 0 and not plot.needs):
+        if after < 0 or self._stopped or (plot.pause_ns < 0 and not plot.needs):
             return True
         if earlier is not None:
             if plot.pause_ns < 0:
@@ -151,8 +149,8 @@ class Scheduler:
             return True
         self._carriers.stamp(shot, shot.trace)
         now = now_ns()
+        self.starved += bool(ended) and ended + plot.pause_ns < now and not (plot.needs and plot.failed)
         self._time(shot, plot, ended or now)
-        self.starved += shot.due_ns < now
         return False
 
     def _time(self, shot: Shot, plot: Plot, ended_ns: int) -> None:
@@ -291,9 +289,12 @@ class Scheduler:
 
     def _release(self, shot: Shot, plot: Plot) -> None:
         if plot.takes:
-            self._mint(shot, plot)
-        if plot.cookies and shot.answer is not None:
-            self._keep_cookies(shot, plot.session, shot.answer)
+            whole = plot.session.mint(shot, plot.takes)
+            # Where answers are judged at all, one that lacks what is taken from it is not what its step expects.
+            if not whole and not shot.error and shot.endpoint in self.expected:
+                shot.error = codes.UNEXPECTED
+        if plot.cookies:
+            plot.session.keep_cookies(shot, self._unix_ns, https=shot.origin in self.secure)
         if not plot.then:
             return
         now, waiting = now_ns(), plot.then
@@ -308,31 +309,6 @@ class Scheduler:
             else:
                 later.ready_ns = max(later.ready_ns, now)
                 self._begin(later)
-
-    def _mint(self, shot: Shot, plot: Plot) -> None:
-        session = plot.session
-        minted = take(shot.answer, plot.takes) if shot.answer is not None and not shot.cut else {}
-        session.mint(minted, shot.ended_ns)
-        # Where answers are judged at all, one that lacks what the step takes is not what it expects.
-        if not shot.error and shot.endpoint in self.expected and any(t.variable not in minted for t in plot.takes):
-            shot.error = codes.UNEXPECTED
-        for wanted in plot.takes:
-            minters = session.minters.get(wanted.variable, [])
-            if shot in minters:
-                minters.remove(shot)
-            if not minters:
-                session.minters.pop(wanted.variable, None)
-
-    def _keep_cookies(self, shot: Shot, session: Session, answer: Answer) -> None:
-        lines = answer.values("set-cookie")
-        if not lines:
-            return
-        jar = session.jars.get(shot.origin)
-        if jar is None:
-            jar = session.jars[shot.origin] = Jar(https=shot.origin in self.secure)
-        now_s = (shot.ended_ns + self._unix_ns) / 1e9
-        for line in lines:
-            jar.store(line, shot.head, now_s)
 
     # Pauses
 
@@ -379,6 +355,7 @@ class Scheduler:
 
     def stop(self) -> None:
         """Send nothing more. What was not handed to a client is over, as `stopped`."""
+        self._stopped = True
         kept_back = [*self._queue, *(shot for _, _, shot in self._timed)]
         for held in self._paused.values():
             kept_back += held
@@ -403,6 +380,7 @@ class Scheduler:
         """Before another run: sessions, ends and counts."""
         self._sessions.clear()
         self.ends.forget()
+        self._stopped = False
         self._until.clear()
         self.backed_off = self.starved = self.sent = 0
 

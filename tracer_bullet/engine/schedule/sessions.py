@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from tracer_bullet.engine.client import Shot
 from tracer_bullet.engine.schedule.cookies import Jar
-from tracer_bullet.engine.schedule.takes import Whole
+from tracer_bullet.engine.schedule.takes import Whole, take
 from tracer_bullet.model.arrival import Slot, Take
 
 
@@ -28,15 +28,34 @@ class Session:
         self.minters: dict[str, list[Shot]] = {}
         self.jars: dict[int, Jar] = {}
 
-    def mint(self, minted: dict[str, bytes], ended_ns: int) -> None:
-        """Remember what an answer that ended then minted."""
+    def mint(self, shot: Shot, takes: tuple[Take, ...]) -> bool:
+        """Remember what the answer of a shot that is over minted; whether that was all of it."""
+        minted = take(shot.answer, takes) if shot.answer is not None and not shot.cut else {}
         for variable, value in minted.items():
             if isinstance(value, Whole):
                 self.wholes[variable] = value
             else:
                 self.values[variable] = value
                 self.wholes.pop(variable, None)
-            self.minted_ns[variable] = ended_ns
+            self.minted_ns[variable] = shot.ended_ns
+        for wanted in takes:
+            minters = self.minters.get(wanted.variable, [])
+            if shot in minters:
+                minters.remove(shot)
+            if not minters:
+                self.minters.pop(wanted.variable, None)
+        return all(wanted.variable in minted for wanted in takes)
+
+    def keep_cookies(self, shot: Shot, unix_ns: int, *, https: bool) -> None:
+        """Put what the shot's answer sets into the jar of its origin. `unix_ns`: of the clock's zero."""
+        lines = shot.answer.values("set-cookie") if shot.answer is not None else ()
+        if not lines:
+            return
+        jar = self.jars.get(shot.origin)
+        if jar is None:
+            jar = self.jars[shot.origin] = Jar(https=https)
+        for line in lines:
+            jar.store(line, shot.head, (shot.ended_ns + unix_ns) / 1e9)
 
     def has(self, slot: Slot) -> bool:
         """Whether there is a value for the slot."""

@@ -111,33 +111,43 @@ class _Number(str):
 
 def _at(document: Any, path: str) -> bytes | None:
     """The value at the path, by the kind of value that it is; None when there is none."""
-    if not path.startswith("$"):
+    try:
+        return _kind(_walk(document, path))
+    except (LookupError, RecursionError):
         return None
+
+
+def _walk(document: Any, path: str) -> Any:
+    """The value at the path. Raises LookupError."""
+    if not path.startswith("$") or document == ():
+        raise LookupError
     at = 1
     while at < len(path):
         step = _STEP.match(path, at)
         if step is None:
-            return None
+            raise LookupError
         at = step.end()
         if step[2] is not None:
             if not isinstance(document, list) or int(step[2]) >= len(document):
-                return None
+                raise LookupError
             document = document[int(step[2])]
         else:
             name = next(part for part in (step[1], step[3], step[4]) if part is not None)
             if not isinstance(document, dict) or name not in document:
-                return None
+                raise LookupError
             document = document[name]
-    if isinstance(document, _Number):
-        return Json(document.encode())
-    if isinstance(document, bool):
-        return Json(b"true" if document else b"false")
-    if isinstance(document, str):
-        return document.encode("utf-8", "surrogatepass")
-    try:
-        return Whole(_text(document).encode("utf-8", "surrogatepass"))
-    except RecursionError:
-        return None
+    return document
+
+
+def _kind(value: Any) -> bytes:
+    """The value as bytes that tell what it was."""
+    if isinstance(value, _Number):
+        return Json(value.encode())
+    if isinstance(value, bool):
+        return Json(b"true" if value else b"false")
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass")
+    return Whole(_text(value).encode("utf-8", "surrogatepass"))
 
 
 def _text(document: Any) -> str:

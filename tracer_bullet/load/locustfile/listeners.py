@@ -71,9 +71,9 @@ class _Listeners:
         **_: Any,
     ) -> None:
         """A request as Locust counts it has ended."""
-        plugin, found = self._plugin, _claim(response)
-        now_ns = plugin.now_ns()
+        plugin, now_ns = self._plugin, self._plugin.now_ns()
         took_ns = int((response_time or 0) * 1_000_000)
+        found = _claim(response, now_ns - took_ns - _SLACK_NS)
         if found is None:
             if _newest_ns() >= now_ns - took_ns - _SLACK_NS and took_ns:
                 return  # it measures requests that are counted by themselves
@@ -117,13 +117,14 @@ class _Listeners:
             self._relay.close()
 
 
-def _claim(response: Any) -> Hit | None:
-    """The hit that an event is about: of its response, of the request under way, or of a custom client's last ones."""
+def _claim(response: Any, began_ns: int) -> Hit | None:
+    """The hit that an event is about: of its response, of the request under way, or of what a custom client has sent
+    since `began_ns`."""
     # A property of a response may reach for the network: its dictionary does not.
     found: Hit | None = getattr(response, "__dict__", {}).get(HIT) or hit.get()
     if found is not None and not found.reported:
         return found
-    waiting = [h for h in unclaimed.get() if not h.reported]
+    waiting = [h for h in unclaimed.get() if not h.reported and h.sent_ns >= began_ns]
     unclaimed.set(())
     for other in waiting:
         other.reported = True

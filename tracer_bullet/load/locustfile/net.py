@@ -1,4 +1,4 @@
-"""A net below all clients: TCP connections that no flagged request asked for are refused, but to hosts that are allowed.
+"""A net below all clients: TCP connections that no flagged request asked for are refused, but to allowed hosts.
 
 It sees gevent's sockets, which are Python's own once Locust has patched them. Libraries with sockets in C (libpq, gRPC)
 go past it; what they send shows as unflagged once they fire Locust's request event.

@@ -13,7 +13,7 @@ _NO_SPAN: Final = "0" * 16
 
 
 class Rows:
-    """Rows that wait to be told. A row: endpoint, trace id, span id, sent and ended in Unix ns, status, error, bytes."""
+    """Rows that wait to be told. A row: endpoint, trace id, span id, sent and ended in ns, status, error, bytes."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}

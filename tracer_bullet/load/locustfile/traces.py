@@ -1,7 +1,7 @@
 """What a process of Locust knows of its traces: one a task, one an arming request, one a request outside of tasks.
 
-Context variables are greenlet-local (gevent 20.5 and later): what runs in a greenlet that a task has spawned has a trace
-of its own. Does no I/O; the clock and the random numbers are arguments.
+Context variables are greenlet-local (gevent 20.5 and later): what runs in a greenlet that a task has spawned has a
+trace of its own. Does no I/O; the clock and the random numbers are arguments.
 """
 
 from __future__ import annotations

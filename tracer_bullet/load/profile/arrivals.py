@@ -109,7 +109,7 @@ class Poisson:
 
 def _uniform(words: object) -> Floats:
     """Words of 64 random bits as numbers from 0 to below 1, as `random.random` makes them."""
-    return (np.asarray(words, dtype=np.uint64) >> np.uint64(11)) * 2.0**-53
+    return np.asarray((np.asarray(words, dtype=np.uint64) >> np.uint64(11)) * 2.0**-53, dtype=np.float64)
 
 
 def _poisson(mean: float, chances: Floats) -> Ints:

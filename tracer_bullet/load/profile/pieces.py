@@ -26,7 +26,7 @@ _CLOSE_S: Final = 1e-11
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """`length_s` seconds in which the rate is `rate` + `slope` × t + `swing` × sin(2πt ÷ `period_s`), t from the piece's
+    """`length_s` seconds in which the rate is `rate` + `slope` × t + `swing` × sin(2πt ÷ `period_s`), t from its
     beginning; never below 0. `slope` and `swing` are not both given."""
 
     length_s: float
@@ -94,8 +94,9 @@ class Intensity:
         if len(waves):
             local[waves] = self._on_wave(left[waves], at[waves])
         np.minimum(local, self._lengths[at], out=local)
-        due = self._begins_ns[at] + np.rint(local * NS).astype(np.int64)
-        return np.minimum(due, self._begins_ns[at + 1])
+        due: Ints = self._begins_ns[at] + np.rint(local * NS).astype(np.int64)
+        last: Ints = self._begins_ns[at + 1]
+        return np.asarray(np.minimum(due, last), dtype=np.int64)
 
     def _at(self, t_s: float) -> int:
         return int(np.searchsorted(self._begins_s, t_s, side="right")) - 1

@@ -23,8 +23,7 @@ class Profile:
 
     `span_s` is how long all stages take, `total` how many iterations there are: exactly the integral of the rate,
     rounded (`even`), or a Poisson number around it; 0 for users, whose iterations nobody knows beforehand. `curves`: of
-    each archive that a stage names, (second from its first request on, requests in it); a second without any may be left
-    out.
+    each archive that a stage names, (second from its first request on, requests in it); seconds without any may lack.
 
     Depends on nothing but its arguments. Raises UsageError TB1001 for a curve without requests, TB1002 where nothing
     begins.

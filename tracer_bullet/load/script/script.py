@@ -79,7 +79,7 @@ class Script:
         `pauses_ns[k]` is between the answer to step k and step k + 1; what is missing is 0. `keep`: answers are wanted
         where there is more to check than their status. Raises RowError for a row that no step may be made of.
         """
-        if self._counts and keep:
+        if self._counts:
             self._remember(first_number, iteration.number)
         templates = self._templates(row)
         values: Mapping[str, Scalar] = {**row, "bullet": iteration.number}
@@ -108,7 +108,7 @@ class Script:
             self._fresh(index, template, values)
 
     def variables(self, first_number: int, row: Row) -> dict[str, Scalar]:
-        """What is known before the first step of a kept iteration, as `fire` would have it."""
+        """What is known before the first step of an iteration under way, as `fire` would have it."""
         return {**self._known, "bullet": self._numbers.get(first_number, 0), **row}
 
     def forget(self, first_number: int) -> None:

@@ -1,9 +1,9 @@
 """Whether a threshold is met: yes, no, or not enough data. Pure.
 
-What is estimated (percentiles, the average, the error rate) has a 95 % interval. Does all of it meet the demand, or none
-of it, that decides. Does the limit lie within, the measured figure decides, if there is enough data for the interval to
-have two ends at all; else it cannot be told. What is a fact of the run (its longest latency, its rate, a count) is
-compared as it is.
+What is estimated (percentiles, the average, the error rate) has a 95 % interval. When all of it meets the demand, or
+none of it, that decides. When the limit lies within, the measured figure decides if there is enough data for the
+interval to have two ends at all; else it cannot be told. What is a fact of the run (its longest latency, its rate, a
+count) is compared as it is.
 """
 
 from __future__ import annotations
@@ -101,11 +101,13 @@ def _measure(demand: Demand, figures: Figures, confidence: float) -> _Measured |
         case "error_rate":
             return _error_rate(demand.limit, figures, confidence)
         case "rate":
-            return _rate(figures.sent / figures.share, figures)
+            return _rate(figures.sent / figures.share, figures) if figures.share > 0 else None
         case "iteration_rate":
             return _rate(float(figures.iterations), figures)
-    number = {"count": figures.sent, "errors": figures.failed, "iterations": figures.iterations * figures.share}
-    return _fact(number[demand.metric] / figures.share, figures) if figures.share > 0 else None
+        case "iterations":
+            return _fact(float(figures.iterations), figures)
+    number = figures.sent if demand.metric == "count" else figures.failed
+    return _fact(number / figures.share, figures) if figures.share > 0 else None
 
 
 def _percentile(percentile: float, figures: Figures, confidence: float) -> _Measured | None:
@@ -157,9 +159,7 @@ def _error_rate(limit: float, figures: Figures, confidence: float) -> _Measured 
 
 
 def _rate(number: float, figures: Figures) -> _Measured | None:
-    if figures.seconds < _SHORTEST_S or figures.share <= 0:
-        return None
-    return _fact(number / figures.seconds, figures)
+    return _fact(number / figures.seconds, figures) if figures.seconds >= _SHORTEST_S else None
 
 
 def _fact(value: float, figures: Figures) -> _Measured:

@@ -24,7 +24,8 @@ _chance = random.SystemRandom()
 
 
 class Arming:
-    """Fires the bullets. `findings` say why the load may not begin; `steps` were proved clean, as scenario / step."""
+    """Fires the bullets. `findings` say why the load may not begin; `steps` were proved clean, as scenario / step;
+    `fired` counts bullets."""
 
     def __init__(self, job: LoadJob, context: Context, proof: Proof) -> None:
         self._job = job
@@ -33,6 +34,7 @@ class Arming:
         self._numbers = count()
         self.findings: list[Finding] = []
         self.steps: list[str] = []
+        self.fired = 0
 
     async def arm(self) -> AsyncIterator[RunEvent]:
         """Fire and judge one after the other; the first that is not clean ends it."""
@@ -44,6 +46,7 @@ class Arming:
                 self._proof.add(result)
                 await self._proof.settle()
                 (verdict,) = self._proof.verdicts[before:]
+                self.fired += 1
                 yield Progress(phase="arm", done=done, total=len(self._job.traffic))
                 failed = [check for check in result.checks if not check.passed]
                 harmful = any(f.severity is Severity.ERROR for f in verdict.findings)

@@ -23,6 +23,7 @@ def conclude(
     proved."""
     findings = (
         *extra,
+        *_capacity(report),
         *_punctuality(report),
         *_senders(report),
         *_thresholds(report),
@@ -38,7 +39,23 @@ def conclude(
     return verdict
 
 
+def _capacity(report: LoadReport) -> list[Finding]:
+    found = report.capacity
+    if found is None or found.low > 0:
+        return []
+    return [
+        Finding(
+            rule="capacity-unknown",
+            severity=Severity.GAP,
+            message=f"no rate is known at which the objective holds: {found.detail}",
+            cure="begin lower (capacity.start), or hold longer (capacity.hold)",
+        )
+    ]
+
+
 def _punctuality(report: LoadReport) -> list[Finding]:
+    if report.capacity is not None:  # the search knows its generator's limit
+        return []
     timing = report.timing
     found = []
     if not timing.valid:
@@ -108,7 +125,7 @@ def _thresholds(report: LoadReport) -> list[Finding]:
 
 def _answers(report: LoadReport) -> list[Finding]:
     """Failed requests fail the run, unless a threshold says how many may."""
-    allowed = any("error_rate" in t.expect for t in report.thresholds)
+    allowed = report.capacity is not None or any("error_rate" in t.expect for t in report.thresholds)
     found = []
     for step in report.steps:
         errors = {reason: n for reason, n in step.errors.items() if reason not in ("stopped", "lost")}

@@ -19,7 +19,10 @@ from tracer_bullet.model.replay import EndpointResult, Quantiles
 from tracer_bullet.model.shots import NOT_SENT, SHOT_ERRORS, ShotBatch
 
 _NS = 1_000_000_000
-# Ends that say nothing of the target: an iteration with one of these is cut, not broken.
+_RECENT_S = 120
+# Ends that are the harness's own doing.
+_OWN = np.array([e in NOT_SENT or e == "lost" for e in SHOT_ERRORS])
+# An iteration with one of these is cut, not broken.
 _CUT = frozenset(SHOT_ERRORS.index(e) for e in ("stopped", "lost", "stale"))
 
 
@@ -50,6 +53,7 @@ class LoadFigures:
     steps: Sequence[StepKey]
     measured_from_ns: int = 0
     all: Histograms = field(default_factory=Histograms)
+    recent: SecondSeries = field(default_factory=lambda: SecondSeries(_RECENT_S))
     lateness: SecondSeries = field(default_factory=SecondSeries)
     warm_up: int = 0
     planned: int = 0
@@ -71,6 +75,7 @@ class LoadFigures:
         """Count a batch; what of it is measured."""
         self.request_bytes += sum(batch.request_bytes)
         self.answer_bytes += sum(batch.answer_bytes)
+        self._recently(batch)
         before = len(batch)
         if self.measured_from_ns:
             batch = rows_where(batch, np.asarray(batch.due_ns) >= self.measured_from_ns)
@@ -128,6 +133,13 @@ class LoadFigures:
             answer_bytes=self.answer_bytes,
             backed_off=sum(n.engine.backed_off for n in self.notes.values()),
         )
+
+    def _recently(self, batch: ShotBatch) -> None:
+        error, sent = np.asarray(batch.error).astype(np.int64), np.asarray(batch.sent_ns)
+        seen = ~_OWN[error] | (sent > 0)
+        due, ended = np.asarray(batch.due_ns)[seen], np.asarray(batch.ended_ns)[seen]
+        bad = ((error != 0) & ~_OWN[error]) | (np.asarray(batch.status) >= 500)
+        self.recent.record(ended // _NS, slots_of_ns(ended - due), bad[seen].astype(np.int64))
 
     def _punctual(self, sender: int, batch: ShotBatch) -> None:
         due, ready, sent = map(np.asarray, (batch.due_ns, batch.ready_ns, batch.sent_ns))

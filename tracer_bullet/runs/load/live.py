@@ -9,6 +9,7 @@ from tracer_bullet.model.load import GuardrailReading, LoadLive
 from tracer_bullet.runs.load.begin import Beginning
 from tracer_bullet.runs.load.figures import LoadFigures
 from tracer_bullet.runs.load.job import LoadJob
+from tracer_bullet.runs.load.report import requests_per_iteration
 
 # Over so many seconds; the newest one is still being counted.
 _WINDOW_S = 5
@@ -24,13 +25,13 @@ def live_of(
 ) -> LoadLive:
     """The last seconds, and totals."""
     t_s = (time.time_ns() - start_ns) / 1e9
-    window = figures.all.series.window(_WINDOW_S)
-    seen_s = min(_WINDOW_S, max(t_s - job.spec.warm_up_s, 0.1))
+    window = figures.recent.window(_WINDOW_S)
+    seen_s = min(_WINDOW_S, max(t_s, 0.1))
     overall = figures.all.overall()
     return LoadLive(
         t_s=t_s,
         span_s=beginning.profile.span_s,
-        planned_rate=beginning.profile.rate_at(max(t_s, 0.0)),
+        planned_rate=beginning.profile.rate_at(max(t_s, 0.0)) * requests_per_iteration(figures),
         rate=window.requests / seen_s,
         errors=window.bad,
         error_rate=window.bad_share,

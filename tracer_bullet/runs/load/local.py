@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import fields, replace
 from typing import Any, Self
 
@@ -11,8 +11,11 @@ from tracer_bullet.engine import EngineProcess, EngineSettings
 from tracer_bullet.load.checks import Checker
 from tracer_bullet.load.planner import Planner
 from tracer_bullet.load.share import Share
+from tracer_bullet.model.arrival import Arrival
 from tracer_bullet.model.load import SenderChange, SenderEvent, SenderFailures, SenderJob, SenderNote, SenderShots
 from tracer_bullet.model.shots import EngineNote, KeptAnswer, ShotBatch
+
+Pulled = Iterable[list[Arrival]]
 
 _FIELDS = {field.name for field in fields(EngineSettings)}
 
@@ -21,10 +24,14 @@ class LocalSender:
     """Sends what `share` owns of a job's iterations. `sender` is its number in what it tells.
 
     What the planner could not hand over in time comes back as shots too, so that all that was planned is told of.
+    `wrap` may look at what the engine pulls on its way, in the engine's thread.
     """
 
-    def __init__(self, job: SenderJob, *, sender: int = 0, share: Share | None = None) -> None:
+    def __init__(
+        self, job: SenderJob, *, sender: int = 0, share: Share | None = None, wrap: Callable[[Pulled], Pulled] = iter
+    ) -> None:
         self._job = job
+        self._wrap = wrap
         self._sender = sender
         self.share = share or Share(job.shards, range(job.shards))
         self.planner = Planner(job, self.share)
@@ -44,7 +51,7 @@ class LocalSender:
             try:
                 if self._stopped:
                     self.planner.stop()
-                async for result in engine.run(iter(self.planner), self._job.start_ns):
+                async for result in engine.run(self._wrap(self.planner), self._job.start_ns):
                     for event in self._events(result):
                         yield event
                 for event in self._missed():
@@ -53,6 +60,11 @@ class LocalSender:
             finally:
                 self._engine = None
                 self.planner.stop()  # its thread may wait for users that never come back
+
+    @property
+    def engine_pid(self) -> int:
+        """Of the engine's process while it runs; 0: there is none."""
+        return self._engine.pid if self._engine is not None else 0
 
     def stop(self) -> None:
         """End within a second; what was not sent is told as such."""

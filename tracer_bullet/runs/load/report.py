@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tracer_bullet.engine.histogram import Histogram
 from tracer_bullet.model.load import (
     BaselineResult,
     Capacity,
@@ -81,7 +80,9 @@ def timing_of(figures: LoadFigures, bound_ms: float) -> Timing:
     return figures.all.timing(bound_ms)
 
 
-def sender_results(figures: LoadFigures, changes: Sequence[SenderChange], known: Sequence[SenderResult]) -> list[SenderResult]:
+def sender_results(
+    figures: LoadFigures, changes: Sequence[SenderChange], known: Sequence[SenderResult]
+) -> list[SenderResult]:
     """How each sender did. `known`: what a fleet says of its own."""
     if known:
         return list(known)
@@ -112,7 +113,7 @@ def curve_of(beginning: Beginning, figures: LoadFigures, *, start_ns: int) -> li
     start_s = start_ns // 1_000_000_000
     late = {s.second: s.p99_ms for s in figures.lateness.seconds()}
     width = max(1, -(-(seconds[-1].second - seconds[0].second + 1) // MAX_POINTS))
-    per_iteration = _requests_per_iteration(figures)
+    per_iteration = requests_per_iteration(figures)
     points = []
     by_step: dict[int, list[int]] = {}
     for index, second in enumerate(seconds):
@@ -137,11 +138,7 @@ def curve_of(beginning: Beginning, figures: LoadFigures, *, start_ns: int) -> li
     return points
 
 
-def _requests_per_iteration(figures: LoadFigures) -> float:
+def requests_per_iteration(figures: LoadFigures) -> float:
+    """How many requests an iteration makes, so far."""
     accounting = figures.accounting()
     return accounting.planned / accounting.begun if accounting.begun else 1.0
-
-
-def latency_of(figures: LoadFigures, step: int | None = None) -> Histogram:
-    """Latencies of a step, or of all."""
-    return figures.all.latency(step)

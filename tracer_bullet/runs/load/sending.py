@@ -21,6 +21,7 @@ from tracer_bullet.model.load import (
     StepKey,
 )
 from tracer_bullet.model.replay import StopEvent
+from tracer_bullet.model.shots import ShotBatch
 from tracer_bullet.runs.load.collector import Collector
 from tracer_bullet.runs.load.failures import Failures
 from tracer_bullet.runs.load.figures import LoadFigures
@@ -48,7 +49,7 @@ OpenSenders = Callable[[], AbstractAsyncContextManager[Senders]]
 
 @dataclass
 class Sending:
-    """A pass. `changes` are those of senders; `stop` says why it ended before its time."""
+    """A pass. `heard` is told of all shots, `measured` of those that are no warm-up; `changes` are those of senders; `stop` says why it ended before its time."""
 
     senders: Senders
     steps: Sequence[StepKey]
@@ -56,6 +57,8 @@ class Sending:
     failures: Failures
     collector: Collector
     parts: ShotParts
+    measured: Callable[[ShotBatch], object] = lambda _: None
+    heard: Callable[[int, ShotBatch], object] = lambda *_: None
     reasons: Sequence[Reason] = ()
     stop: StopEvent | None = None
     changes: list[SenderChange] = field(default_factory=list)
@@ -80,7 +83,8 @@ class Sending:
             case SenderShots():
                 self.parts.add(event.batch)
                 self.collector.shots(event.batch)
-                self.figures.shots(event.sender, event.batch)
+                self.measured(self.figures.shots(event.sender, event.batch))
+                self.heard(event.sender, event.batch)
                 return len(event.batch)
             case SenderNote():
                 self.figures.note(event, int(time.time()))

@@ -29,10 +29,11 @@ def answer(body: bytes = BODY.encode(), **headers: str) -> Answer:
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ("$.id", b"17"), ("$.price", b"1.10"), ("$.yes", b"true"), ("$.no", None), ("$.a", None), ("$.a.b[0]", None),
+        ("$.id", b"17"), ("$.price", b"1.10"), ("$.yes", b"true"), ("$.no", b"null"),
+        ("$.a", '{"b":[{"c d":"ü"},"x"]}'.encode()), ("$.a.b[0]", '{"c d":"ü"}'.encode()),
         ("$.a.b[0]['c d']", "ü".encode()), ('$.a["b"][1]', b"x"), ("$.a.b[2]", None), ("$.a.b.c", None),
         ("$.id.x", None),
-        ("$.big", b"12345678901234567890"), ("$", None), ("", None), ("$.a..b", None), ("$.a.b[-1]", None),
+        ("$.big", b"12345678901234567890"), ("$.no.x", None), ("", None), ("$.a..b", None), ("$.a.b[-1]", None),
         ("id", None),
     ],
 )  # fmt: skip

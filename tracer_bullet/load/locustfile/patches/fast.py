@@ -20,7 +20,7 @@ from tracer_bullet.load.locustfile.traces import hit
 def patch(plugin: Plugin) -> None:
     """Sending, and connecting."""
     HTTPClient.request = _flagged(plugin, HTTPClient.request)  # type: ignore[method-assign]
-    ConnectionPool._create_socket = _connected(plugin, ConnectionPool._create_socket)  # type: ignore[method-assign]  # noqa: SLF001
+    ConnectionPool._create_socket = _connected(plugin, ConnectionPool._create_socket)  # type: ignore[method-assign]
 
 
 def _connected(plugin: Plugin, original: Callable[..., Any]) -> Callable[..., Any]:

@@ -45,7 +45,7 @@ def _through(plugin: Plugin, original: Callable[..., Any]) -> Callable[..., Any]
 def _enter(plugin: Plugin, session: Any, method: Any, url: Any, name: str | None) -> Hit:
     method = method.decode("latin-1") if isinstance(method, bytes) else str(method)
     text = url.decode("latin-1") if isinstance(url, bytes) else str(url)
-    whole = session._build_url(text)  # noqa: SLF001
+    whole = session._build_url(text)
     host, port = origin_of(whole)
     try:
         # What is no URL at all is the session's to complain of; it sends nothing.

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from tracer_bullet.runs.load.fleet.process import Program
 
@@ -18,28 +15,21 @@ class Crew:
     def __init__(self, size: int, host: str, port: int) -> None:
         theirs, self._ours = os.pipe()
         try:
-            self.programs = [
-                Program(
-                    ["tracer_bullet.runs.load.worker", host, str(port), "--lifeline", str(theirs), "--name", f"local {n + 1}"],
-                    [theirs],
-                )
-                for n in range(size)
-            ]
+            here = ["tracer_bullet.runs.load.worker", host, str(port), "--lifeline", str(theirs), "--name"]
+            names = [f"local {n + 1}" for n in range(size)]
+            self.programs = [Program([*here, name], [theirs]) for name in names]
         finally:
             os.close(theirs)
+        self._running = dict(zip(names, self.programs, strict=True))
+
+    def ended(self) -> list[tuple[str, str]]:
+        """Names of those that are over, and how they ended; each once."""
+        over = [(name, program.last_words()) for name, program in self._running.items() if program.ended]
+        for name, _ in over:
+            del self._running[name]
+        return over
 
     async def close(self) -> None:
         """End them, and wait for them."""
         os.close(self._ours)
         await asyncio.gather(*(program.reap() for program in self.programs))
-
-
-@asynccontextmanager
-async def crew(size: int, host: str, port: int) -> AsyncIterator[Crew]:
-    """So many workers for as long as the context lasts."""
-    members = Crew(size, host, port)
-    try:
-        yield members
-    finally:
-        with contextlib.suppress(OSError):
-            await members.close()

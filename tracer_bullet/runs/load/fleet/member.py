@@ -67,11 +67,17 @@ class Member:
         self.sent += int(np.count_nonzero(left | ~np.isin(np.asarray(batch.error), _UNSENT)))
         self.punctuality.record(due[left], ready[left], sent[left])
 
+    @property
+    def clock_text(self) -> str:
+        """Its clock against ours, for people."""
+        return f"clock {self.clock.ns / 1e6:+.1f} ms (±{self.clock.within_ns / 1e6:.1f})"
+
     def result(self, bound_ms: float) -> SenderResult:
         """How it did."""
         lateness = self.punctuality.lateness_of_all.quantiles()
-        clock = f"clock {self.clock.ns / 1e6:+.1f} ms (±{self.clock.within_ns / 1e6:.1f})"
-        late = f"; late by itself: p99 {lateness.p99_ms:g} ms, bound {bound_ms:g} ms" if lateness.p99_ms > bound_ms else ""
+        late = (
+            f"; late by itself: p99 {lateness.p99_ms:g} ms, bound {bound_ms:g} ms" if lateness.p99_ms > bound_ms else ""
+        )
         return SenderResult(
             sender=self.number,
             name=self.name or self.client,
@@ -80,5 +86,5 @@ class Member:
             cpu_share=self.note.cpu if self.note is not None else 0.0,
             lost=self.lost,
             unaccounted=self.unaccounted,
-            detail=clock + late,
+            detail=self.clock_text + late,
         )

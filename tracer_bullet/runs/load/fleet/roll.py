@@ -10,19 +10,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
+from tracer_bullet.runs.load.fleet.losses import count_losses
+
 from tracer_bullet import __version__
 from tracer_bullet.load.locust import frames
 from tracer_bullet.model.load import SenderChange, SenderEvent, SenderJob, SenderNote, SenderShots
 from tracer_bullet.runs.load.fleet.clocks import RoundTrip
 from tracer_bullet.runs.load.fleet.duties import Duties, shards_for
-from tracer_bullet.runs.load.fleet.losses import count_losses
 from tracer_bullet.runs.load.fleet.member import Member
 from tracer_bullet.runs.load.fleet.packing import moved, pack_job, read_events
 
 _NS: Final = 1_000_000_000
 # From a loss being noticed, 4 to 6 s after the last sign of life, to the first iteration of whoever takes over. By then
-# the lost one has stopped: 3 s after it last heard the master, and its engine holds a second's worth.
-MARGIN_NS: Final = 2 * _NS
+# the lost one has stopped: 3 s after it last heard the master, and its engine holds a second's worth. Those who take over
+# have planned a second ahead (load.share).
+MARGIN_NS: Final = 3 * _NS
 # In beats of half a second.
 _SILENT: Final = 12
 _STOPPING: Final = 20
@@ -59,10 +61,13 @@ class Roll:
         self.members: list[Member] = []
         self._job: SenderJob | None = None
         self._packed = b""
-        self._span_ns = self._total_beats = self._epoch = 0
+        self._span_ns = self._epoch = 0
+        self._linger = _LINGER
         self._duties = Duties(1)
         self._alone = self._lingering = self._stopping = 0
+        self._stopped_ns: int | None = None
         self.stopping = False
+        self.refused: list[str] = []
 
     @property
     def here(self) -> list[Member]:
@@ -82,6 +87,7 @@ class Roll:
         self._duties = Duties(self._job.shards)
         self._duties.begin(member.number for member in members)
         self._alone = self._lingering = self._stopping = 0
+        self._stopped_ns = None
         self.members = members  # who was lost in an earlier job is told of there
         for member in members:
             self._enlist(member, 0)
@@ -91,16 +97,22 @@ class Roll:
 
     def stop(self) -> None:
         """End the job; whoever does not within seconds is lost."""
-        self.stopping = True
+        self._note_stop()
         for member in self.members:
             if member.state == "sending":
                 self._master.tell(member.client, frames.HALT, {"epoch": self._epoch})
 
-    def end(self) -> None:
-        """The master is gone, or nobody listens any more: what still sends is lost."""
-        for member in [m for m in self.members if m.here]:
-            self.lose(member, "the Locust master is gone", spread=False)
+    def end(self, why: str) -> None:
+        """The master is gone: so is everybody, to us."""
+        for member in [m for m in self.members if m.state != "lost"]:
+            self.lose(member, why, spread=False)
+        self._note_stop()
         self._settle()
+
+    def _note_stop(self) -> None:
+        self.stopping = True
+        if self._job is not None and self._stopped_ns is None:
+            self._stopped_ns = self._now_ns() - self._job.start_ns
 
     def beat(self) -> None:
         """Half a second is over."""
@@ -130,7 +142,7 @@ class Roll:
             return
         job, self._job = self._job, None
         self._duties.end()
-        count_losses(job, self._duties, self.members)
+        count_losses(job, self._duties, self.members, stopped_ns=self._stopped_ns)
         for member in self.members:
             if member.state == "ended":
                 member.state = "idle"
@@ -170,12 +182,14 @@ class Roll:
             return
         was, member.state, member.lost = member.state, "lost", why
         self._drop(member)
+        if was == "new":
+            self.refused.append(f"{member.name or member.client}: {why}")
         if self._job is None or was not in ("sending", "ended"):
             return
         self._change(member, "lost", why)
         if was != "sending":
             return  # it has sent all that it had
-        if spread:
+        if not self.stopping and spread:
             self._spread(member)
         self._settle()
 

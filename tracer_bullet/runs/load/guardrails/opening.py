@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 
@@ -24,11 +25,13 @@ from tracer_bullet.runs.load.guardrails.guardrail import Guardrail
 from tracer_bullet.runs.load.guardrails.health import health_guardrail
 from tracer_bullet.runs.load.guardrails.prometheus import prometheus_guardrail
 from tracer_bullet.runs.load.guardrails.watch import Guardrails
-from tracer_bullet.runs.load.job import LoadJob
 from tracer_bullet.traces import Receiver, TraceSource
 from tracer_bullet.traces.standard import StandardMeter
 from tracer_bullet.workspace.safety import LoadGuardrailsSpec
 from tracer_bullet.workspace.sending import TlsSpec
+
+if TYPE_CHECKING:
+    from tracer_bullet.runs.load.job import LoadJob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +60,7 @@ async def watch_target(
 ) -> AsyncIterator[Guardrails]:
     """See that the target is well, then watch it until the block ends.
 
-    Raises UsageError (TB1060, TB1061, TB1062) for what cannot be watched, and StoppedError (TB1063, exit code 4) when
+    Raises UsageError (TB1060 to TB1062, TB1064) for what cannot be watched, and StoppedError (TB1063, exit code 4) when
     the target is not well before there is any load.
     """
     spec = watched.spec
@@ -122,4 +125,16 @@ def cannot_watch_customers() -> TracerBulletError:
 def _trust(tls: TlsSpec, folder: Path) -> ssl.SSLContext | bool:
     if not tls.verify:
         return False
-    return True if tls.ca_file is None else ssl.create_default_context(cafile=str(folder / tls.ca_file))
+    if tls.ca_file is None:
+        return True
+    file = folder / tls.ca_file
+    try:
+        return ssl.create_default_context(cafile=str(file))
+    except OSError as error:  # SSLError is one
+        raise UsageError(
+            "TB1064",
+            "the certificates of the authorities to trust cannot be read",
+            where=str(file),
+            why=str(error),
+            cure="correct load.tls.ca_file: a file in PEM form",
+        ) from None

@@ -24,7 +24,7 @@ class NoValueError(ValueError):
 def prometheus_guardrail(spec: PrometheusSpec, client: httpx.AsyncClient, environ: Mapping[str, str]) -> Guardrail:
     """The guardrail of one query. Raises UsageError TB1062."""
     headers = {"accept": "application/json", **headers_from(spec.headers_from, environ)}
-    params = {"query": spec.query, "timeout": f"{max(spec.timeout_s, 0.001):.3f}s"}
+    params = {"query": spec.query, "timeout": f"{math.ceil(spec.timeout_s * 1000)}ms"}
 
     async def look() -> Look:
         try:

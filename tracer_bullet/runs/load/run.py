@@ -1,0 +1,160 @@
+"""A load run under way: what all its phases share, and a pass of its senders."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+from tracer_bullet.load.baseline import SavedRun
+from tracer_bullet.model import Finding, Progress, RunEvent
+from tracer_bullet.model.load import LoadLive, SenderJob, StepKey
+from tracer_bullet.model.replay import StopEvent
+from tracer_bullet.runs.load.arming import Arming
+from tracer_bullet.runs.load.begin import Beginning
+from tracer_bullet.runs.load.collector import Collector
+from tracer_bullet.runs.load.failures import Failures
+from tracer_bullet.runs.load.figures import LoadFigures
+from tracer_bullet.runs.load.guardrails import Guardrails
+from tracer_bullet.runs.load.job import LoadJob
+from tracer_bullet.runs.load.judging import Judging
+from tracer_bullet.runs.load.live import live_of
+from tracer_bullet.runs.load.local import Alone
+from tracer_bullet.runs.load.report import Findings
+from tracer_bullet.runs.load.sending import OpenSenders, Reason, Sending
+from tracer_bullet.runs.load.services import Services
+from tracer_bullet.runs.replay.bullets import Bullets
+from tracer_bullet.runs.replay.guardrails import judge_budget, judge_window
+from tracer_bullet.runs.replay.parts import ShotParts
+from tracer_bullet.runs.replay.passes import kill_switch
+from tracer_bullet.runs.replay.proof import Proof
+from tracer_bullet.runs.store import write_spans
+from tracer_bullet.traces import Receiver, TraceSource
+from tracer_bullet.workspace.runs import RunFolder
+
+# From the plan to the first request: the engine process starts meanwhile.
+LEAD_NS = 700_000_000
+# So many spans in memory before a part of the table is written.
+_SPANS = 20_000
+# How often whoever watches is told how it goes.
+_TELL_S = 0.5
+_chance = random.SystemRandom()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """Who else takes part: reasons to stop, and who is told how it goes."""
+
+    reasons: Sequence[Reason] = ()
+    watchers: Sequence[Callable[[LoadLive], None]] = ()
+    senders: OpenSenders = Alone
+
+
+@dataclass
+class Run:
+    """A load run under way."""
+
+    job: LoadJob
+    outside: Outside
+    beginning: Beginning
+    folder: RunFolder
+    source: TraceSource
+    proof: Proof
+    arming: Arming
+    guardrails: Guardrails
+    steps: Sequence[StepKey]
+    parts: ShotParts
+    figures: LoadFigures
+    failures: Failures
+    judging: Judging
+    earlier: SavedRun | None
+    services: Services = field(default_factory=Services)
+    start_ns: int = 0
+    found: Findings = field(default_factory=Findings)
+    extra: list[Finding] = field(default_factory=list)
+    span_parts: Iterator[int] = field(default_factory=lambda: count(1))
+    numbers: Iterator[int] = field(default_factory=lambda: count(1_000_000))
+    watching: asyncio.Task[None] | None = None
+    began_s: float = field(default_factory=time.monotonic)
+
+    @property
+    def stop(self) -> StopEvent | None:
+        """Why it ended before its time."""
+        return self.found.stop
+
+    def keep_spans(self, *, at_least: int = 0) -> None:
+        """Write the spans of judged traces as a part of the span table, once there are so many."""
+        if len(self.proof.spans) > at_least:
+            write_spans(self.folder, self.proof.spans, f"part-{next(self.span_parts):04}")
+            self.proof.spans.clear()
+
+    def look(self) -> StopEvent | None:
+        """Why to stop now."""
+        if self.proof.stop is not None:
+            return self.proof.stop
+        spec, after_s = self.job.spec, time.monotonic() - self.began_s
+        if self.watching is not None and self.watching.done():  # its error is raised when the pass has ended
+            return StopEvent(reason="lost-traces", detail="traces are no longer looked at", after_s=after_s)
+        limits, figures = spec.limits, self.figures
+        if limits.requests is not None and figures.planned + figures.warm_up >= limits.requests:
+            return StopEvent(reason="budget", detail="limits.requests is reached", after_s=after_s)
+        if limits.duration_s is not None and after_s >= limits.duration_s:
+            return StopEvent(reason="budget", detail="limits.duration_s is reached", after_s=after_s)
+        window = figures.recent.window(spec.guardrails.window_s)
+        on_wire = figures.request_bytes + figures.answer_bytes
+        return (
+            judge_window(window, spec.guardrails, after_s)
+            or judge_budget(on_wire, limits, after_s)
+            or self.guardrails.look()
+            or self.judging.look(after_s)
+        )
+
+
+@contextlib.asynccontextmanager
+async def watched(run: Run) -> AsyncIterator[None]:
+    """Traces are judged as they come in, until the block ends."""
+    run.began_s = time.monotonic()
+    watching = run.watching = asyncio.create_task(run.proof.watch())
+    try:
+        yield
+    finally:
+        run.watching = None
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+
+
+def make_sending(run: Run, senders: Senders, *, share: float) -> Sending:
+    """A pass of these senders, with all reasons to stop. `share` of iterations is audited."""
+    if isinstance(run.source, Receiver):
+        run.source.keep_share(share)
+    base_url = run.job.target.url
+    bullets = Bullets(f"load {run.job.name}", run.folder.run_id, _chance, run.numbers, per_request=False)
+    switch = kill_switch(run.job.kill_file, lambda: run.began_s)
+    return Sending(
+        senders=senders,
+        steps=run.steps,
+        figures=run.figures,
+        failures=run.failures,
+        collector=Collector(bullets, run.proof, run.steps, base_url=base_url, share=share),
+        parts=run.parts,
+        measured=run.judging.shots,
+        reasons=(switch, run.look, *run.outside.reasons),
+    )
+
+
+async def tell(run: Run, sending: Sending, job: SenderJob) -> AsyncIterator[RunEvent]:
+    """Send a job, telling now and then how it goes."""
+    told_s = 0.0
+    async for done in sending.run(job):
+        run.keep_spans(at_least=_SPANS)
+        if time.monotonic() - told_s < _TELL_S:
+            continue
+        told_s = time.monotonic()
+        live = live_of(run.job, run.beginning, run.figures, run.guardrails.readings(), start_ns=run.start_ns)
+        for watcher in run.outside.watchers:
+            watcher(live)
+        yield Progress(phase="send", done=done, total=0, live=live)
