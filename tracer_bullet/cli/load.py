@@ -14,7 +14,8 @@ from tracer_bullet.cli.load_senders import open_senders, work_for_master
 from tracer_bullet.cli.render import ProgressLine, follow, show
 from tracer_bullet.errors import ExitCode
 from tracer_bullet.runs.load.job import LoadJob, prepare_load
-from tracer_bullet.runs.load.recipe import Outside, load
+from tracer_bullet.runs.load.recipe import load
+from tracer_bullet.runs.load.run import Outside
 from tracer_bullet.runs.replay.interrupt import Interrupt
 from tracer_bullet.workspace.runs import RunFolder
 
@@ -55,7 +56,7 @@ class LoadCommand(click.Command):
 @click.option("--unarmed", is_flag=True, help="Do not prove first that every scenario is harmless.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result for machines.")
 @click.pass_context
-def command(ctx: click.Context, scenario: Path | None, *, as_json: bool, **given: Any) -> int:
+def command(ctx: click.Context, /, scenario: Path | None, *, as_json: bool, **given: Any) -> int:
     """Send SCENARIO (a YAML file with a `load:` section, docs/load.md) as traffic, every request a bullet.
 
     One clean bullet of each scenario goes first. A file .tracer-bullet/stop, Ctrl-C or a guardrail ends it within a
@@ -83,8 +84,8 @@ def command(ctx: click.Context, scenario: Path | None, *, as_json: bool, **given
 
 
 def _run(job: LoadJob, given: dict[str, Any], *, as_json: bool) -> int:
-    interrupt = Interrupt()
-    outside = Outside(reasons=(interrupt.look,), senders=open_senders(given))
+    interrupt, bound_ms = Interrupt(), job.spec.guardrails.lateness_p99_ms
+    outside = Outside(reasons=(interrupt.look,), senders=open_senders(given, lateness_ms=bound_ms))
     ended = follow(load(job, outside=outside), ProgressLine(quiet=as_json), stop=interrupt.ask)
     code = show(RunFolder(path=ended.folder), as_json=as_json)
     return int(ExitCode.INTERRUPTED) if interrupt.asked else code

@@ -28,6 +28,7 @@ from tracer_bullet.workspace.runs import RunFolder
 @click.option("--clones", type=click.IntRange(1, 10_000), help="How many of each session.")
 @click.option("--loop", type=click.IntRange(1), help="How often the recording is played.")
 @click.option("--unarmed", is_flag=True, help="Do not prove first that every endpoint is harmless.")
+@click.option("--override-window", metavar="WHY", default="", help="Send in a closed window all the same.")
 @click.option("--locust-master", metavar="HOST:PORT", help="Join this Locust master as a worker.")
 @click.option("--shards", type=click.IntRange(1), default=1, help="With --locust-master: how many workers there are.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result for machines.")
@@ -38,6 +39,7 @@ def command(
     rate: str | None,
     clones: int | None,
     loop: int | None,
+    override_window: str,
     locust_master: str | None,
     shards: int,
     *,
@@ -53,7 +55,15 @@ def command(
     changes = {name: value for name, value in given.items() if value is not None}
 
     def prepare(shard: Shard) -> ReplayJob:
-        return prepare_replay(file, environ=os.environ, target=target, changes=changes, unarmed=unarmed, shard=shard)
+        return prepare_replay(
+            file,
+            environ=os.environ,
+            target=target,
+            changes=changes,
+            unarmed=unarmed,
+            shard=shard,
+            override_window=override_window,
+        )
 
     if shards > 1 and locust_master is None:
         raise click.UsageError("--shards is for --locust-master")

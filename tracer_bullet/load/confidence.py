@@ -86,25 +86,25 @@ def interval(
     low, high = bounds(percentile / 100, n, confidence=confidence)
     return (
         counts.at_share(low) if low > 0 else 0.0,
-        counts.at_share(high) if high < 1 else math.inf,
+        counts.at_share(high) if high <= 1 else math.inf,
     )
 
 
 def bounds(quantile: float, n: float, *, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """The shares of n sorted values where the interval of a quantile (0 to 1) ends.
 
-    The low one is 0, the high one 1, where n values do not bound it. Exact: the l-th and the u-th value, with l the
-    largest and u the smallest with P(Bin(n, q) < l) ≤ α/2 and P(Bin(n, q) ≥ u) ≤ α/2; for more than 10⁷ values by the
-    normal approximation. A broken n is rounded down.
+    The low one is 0, the high one infinite, where n values do not bound it. Exact: the l-th and the u-th value, with l
+    the largest and u the smallest with P(Bin(n, q) < l) ≤ α/2 and P(Bin(n, q) ≥ u) ≤ α/2; for more than 10⁷ values by
+    the normal approximation. A broken n is rounded down.
     """
     whole = math.floor(n)
     if whole < 1:
-        return 0.0, 1.0
+        return 0.0, math.inf
     if whole > _EXACT_UP_TO:
         half = normal_quantile(confidence) * math.sqrt(quantile * (1 - quantile) / whole)
-        return max(quantile - half, 0.0), min(quantile + half, 1.0)
+        return max(quantile - half, 0.0), quantile + half
     low, high = _ranks(quantile, whole, (1 - confidence) / 2)
-    return low / whole, (high / whole if high <= whole else 1.0)
+    return low / whole, (high / whole if high <= whole else math.inf)
 
 
 @lru_cache(maxsize=1_024)

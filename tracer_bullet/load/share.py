@@ -74,8 +74,10 @@ class Share:
                 chosen.append(self._among(first, begin, end, owned))
                 begin = end
             if len(due_ns):
-                self._planned_to = max(self._planned_to, int(due_ns[-1]) + 1)
-                self._forget(self._planned_to)
+                last = int(due_ns[-1])  # more may be due at the same time
+                self._planned_to = max(self._planned_to, last + 1)
+                while len(self._parts) > 1 and self._parts[1][0] <= last:
+                    del self._parts[0]
         return np.concatenate(chosen)
 
     def owned_spans(self, residue: int) -> list[tuple[int, int]]:
@@ -99,10 +101,6 @@ class Share:
             since = max(0, next((since for since, owned in self._parts if owned), now_ns))
             self._planned_to = max(self._planned_to, since)
             return since
-
-    def _forget(self, before_ns: int) -> None:
-        while len(self._parts) > 1 and self._parts[1][0] <= before_ns:
-            del self._parts[0]
 
     def _among(self, first: int, begin: int, end: int, owned: frozenset[int]) -> NDArray[np.int64]:
         indexes = np.arange(begin, end, dtype=np.int64)

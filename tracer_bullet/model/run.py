@@ -12,7 +12,8 @@ from tracer_bullet.model.context import RequestType
 class RunManifest:
     """`run.json` of a run folder. Times are Unix nanoseconds; `ended_ns` None means interrupted or running.
 
-    `token_id` is the token's `kid` and expiry, never the token itself.
+    `token_id` is the token's `kid` and expiry, never the token itself. `override_window`: why it was sent though a
+    window of the target was closed.
     """
 
     run_id: str
@@ -31,3 +32,4 @@ class RunManifest:
     fired_by: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     state: str = "running"
+    override_window: str = ""

@@ -15,6 +15,7 @@ from tracer_bullet.model.analysis import Analysis, PathSection
 from tracer_bullet.model.catalog import Catalog, CatalogFinding
 from tracer_bullet.model.drift import Drift
 from tracer_bullet.model.imported import ImportReport
+from tracer_bullet.model.load import LoadReport
 from tracer_bullet.model.replay import ReplayReport
 from tracer_bullet.model.slo import SloReport
 from tracer_bullet.report import text
@@ -24,6 +25,7 @@ from tracer_bullet.report.graph_view import build_graph_view
 from tracer_bullet.report.insight import Insight
 from tracer_bullet.report.insight_view import Findings, analysis_headline, analysis_tiles, build_insight, slo_tiles
 from tracer_bullet.report.latency_view import axis_of, build_analysed_operations, build_operations
+from tracer_bullet.report.load_view import build_load
 from tracer_bullet.report.replay_view import build_replay
 from tracer_bullet.report.shape import Document, Example, GraphView, OperationRow, Totals
 from tracer_bullet.report.shape_base import Fact, Tile, Tone
@@ -58,12 +60,14 @@ def build_document(
     paths: Mapping[str, Sequence[PathSection]] | None = None,
     imported: ImportReport | None = None,
     replay: ReplayReport | None = None,
+    load: LoadReport | None = None,
 ) -> Document:
     """The document of one run. Pure: equal inputs give an equal document.
 
     With a `verdict`, `traces` are those of its bullets, in the order they were fired; writes and hops are counted
     over all of them. Without one (spans that were imported), they are the traces that may be shown as examples.
-    `paths` are critical paths by trace id, `imported` says where the spans came from, `replay` what a replay sent.
+    `paths` are critical paths by trace id, `imported` says where the spans came from, `replay` and `load` what was
+    sent.
     """
     flag_sent = verdict is not None and manifest.request_type is RequestType.TRACE
     axis = axis_of(analysis) if analysis is not None else Axis()
@@ -104,7 +108,9 @@ def build_document(
         insight=insight,
     )
     judged = () if verdict is None else verdict.findings
-    started = replace(_started(manifest, verdict, analysis, views), replay=build_replay(replay, judged))
+    started = replace(
+        _started(manifest, verdict, analysis, views), replay=build_replay(replay, judged), load=build_load(load)
+    )
     return _analysed(started, analysis) if verdict is None else _judged(started, verdict, traces, flag_sent)
 
 
@@ -200,6 +206,7 @@ def _judged(document: Document, verdict: Verdict, traces: Sequence[Trace], flag_
         headline=_headline(verdict, totals, flag_sent),
         tiles=(
             *(document.replay.tiles if document.replay is not None else ()),
+            *(document.load.tiles if document.load is not None else ()),
             *_tiles(totals, document.graph, flag_sent),
             *slo_tiles(document.insight),
         ),
@@ -336,7 +343,7 @@ def _write_note(totals: Totals, flag_sent: bool) -> str:
 def _facts(manifest: RunManifest, analysis: Analysis | None, duration_s: float) -> tuple[Fact, ...]:
     versions = ", ".join(f"{text.line(k, 60)} {text.line(v, 60)}" for k, v in sorted(manifest.versions.items()))
     fired = manifest.bullets > 0 or manifest.kind == "fire"
-    planned = "Sessions planned" if manifest.kind == "replay" else "Bullets planned"
+    planned = {"replay": "Sessions planned", "load": "Iterations planned"}.get(manifest.kind, "Bullets planned")
     place = f"{manifest.target} ({'production' if manifest.production else 'not production'})"
     rows = [
         ("Run", manifest.run_id),

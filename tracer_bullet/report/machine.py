@@ -47,6 +47,7 @@ def render_json(document: Document, paths: Mapping[str, str]) -> str:
         "findings": [_finding(f) for f in document.findings],
         "checks": [_check(c) for c in document.checks],
         **({"replay": encode(document.replay.report)} if document.replay is not None else {}),
+        **({"load": encode(document.load.report)} if document.load is not None else {}),
         "paths": dict(paths),
         "kind": document.kind,
         **analysis_json(document),

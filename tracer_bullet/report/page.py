@@ -61,6 +61,7 @@ def _sections(document: Document) -> list[tuple[str, str, str]]:
         (judged, "findings", "Findings", "findings"),
         (bool(insight.causes or insight.contrasts), "causes", "Causes", "causes"),
         (document.replay is not None, "replay", "Replay", "replay"),
+        (document.load is not None, "load", "Load", "load"),
         (insight.slos is not None, "slos", "Objectives", "slos"),
         (insight.drift is not None, "drift", "Drift", "drift"),
         (True, "service-map", "Map", "map"),

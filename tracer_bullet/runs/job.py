@@ -104,10 +104,11 @@ def resolve_target(settings: Located[Settings], name: str, override: str | None)
 
 def is_production(settings: Settings, url: str) -> bool:
     """Whether an address is that of a target that is marked `production: true`."""
-    return any(t.production and _server(t.url) == _server(url) for t in settings.targets.values())
+    return any(t.production and server_of(t.url) == server_of(url) for t in settings.targets.values())
 
 
-def _server(url: str) -> tuple[str, int | None]:
+def server_of(url: str) -> tuple[str, int | None]:
+    """Host and port of an address."""
     parts = urlsplit(url)
     return parts.hostname or "", parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 

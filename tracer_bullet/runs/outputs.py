@@ -22,6 +22,7 @@ from tracer_bullet.model import (
     Verdict,
 )
 from tracer_bullet.model.imported import ImportReport
+from tracer_bullet.model.load import LoadReport
 from tracer_bullet.model.replay import ReplayReport
 from tracer_bullet.report import Document, build_document, render_junit
 from tracer_bullet.report.page import render_page
@@ -57,6 +58,7 @@ def load_document(folder: RunFolder, catalog: Catalog | None = None) -> Document
         paths=_Paths(traces, analysis),
         imported=_read(folder.imported, ImportReport),
         replay=_read(folder.replay, ReplayReport),
+        load=_read(folder.load, LoadReport),
     )
 
 

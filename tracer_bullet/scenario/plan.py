@@ -59,7 +59,7 @@ def plan(scenario: Located[ScenarioSpec], *, base_url: str, overrides: Mapping[s
             known = ", ".join(variables) or "none"
             cure = suggest(name, variables) or f"variables of this scenario: {known}"
             raise UsageError("TB105", f"{scenario.value.name} has no variable {name!r}", where=scenario.file, cure=cure)
-        variables[name] = _like(variables[name], name, text, scenario.where(f"variables.{name}"))
+        variables[name] = like_default(variables[name], name, text, scenario.where(f"variables.{name}"))
     steps = tuple(
         PlannedStep(index=i, spec=spec, base_url=base_url.rstrip("/"), scenario=scenario)
         for i, spec in enumerate(scenario.value.steps)
@@ -67,7 +67,11 @@ def plan(scenario: Located[ScenarioSpec], *, base_url: str, overrides: Mapping[s
     return Plan(scenario=scenario, variables=variables, steps=steps)
 
 
-def _like(default: Scalar, name: str, text: str, where: str) -> Scalar:
+def like_default(default: Scalar, name: str, text: str, where: str) -> Scalar:
+    """A text as the value of a variable: a number or a boolean where the scenario's own value is one.
+
+    Raises UsageError TB105, at `where`, for a text that does not fit.
+    """
     if isinstance(default, str):
         return text
     value = scalar_of(text)

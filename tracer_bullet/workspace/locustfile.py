@@ -16,8 +16,8 @@ class LocustfileSpec(Document):
     version: Literal[1] = 1
     target: str | None = None
     """Of tracer-bullet.yaml; may be left out where there is only one."""
-    trace: Literal["task", "request"] = "task"
-    """What one trace is: an execution of a task, or a single request."""
+    trace: Literal["task", "user", "request"] = "task"
+    """What one trace is: an execution of a task, all that a user does, or a single request."""
     flag_hosts: Globs = ()
     """Further `host` or `host:port` that belong to the target and get the flag."""
     allow_hosts: Globs = ()

@@ -17,6 +17,7 @@ from tracer_bullet.workspace.load import Document, Located, Spec, load_located
 from tracer_bullet.workspace.mistakes import suggest
 from tracer_bullet.workspace.objectives import ObjectiveSpec
 from tracer_bullet.workspace.traces import EmbeddedTracesSpec, TracesSpec
+from tracer_bullet.workspace.windows import WindowsSpec
 
 SETTINGS_FILE: Final = "tracer-bullet.yaml"
 
@@ -36,6 +37,8 @@ class TargetSpec(Spec):
     """`host` or `host:port` globs of what is outside the system."""
     services_scope: tuple[str, ...] | None = None
     """Service-name globs that may honour the token; default: `services`, or `*` when that is empty."""
+    windows: WindowsSpec | None = None
+    """When it may be loaded; always, unless it is given."""
 
     @property
     def scope(self) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tracer_bullet.engine import EngineProcess, EngineSettings
-from tracer_bullet.model.arrival import Arrival, Origin
+from tracer_bullet.model.arrival import Arrival, Endpoint, Origin
 from tracer_bullet.model.exchange import Answer
 from tracer_bullet.model.shots import SHOT_ERRORS, EngineNote, KeptAnswer, ShotBatch
 
@@ -83,12 +83,20 @@ def origin(port: int, scheme: str = "http", host: str = "127.0.0.1", number: int
 
 
 async def shoot(
-    arrivals: Sequence[Arrival], where: int | Origin, *, wait_s: float = 0.05, size: int = 7, **settings: Any
+    arrivals: Sequence[Arrival],
+    where: int | Origin,
+    *,
+    wait_s: float = 0.05,
+    size: int = 7,
+    endpoints: Sequence[Endpoint] = (),
+    **settings: Any,
 ) -> Outcome:
     """Fire the arrivals by one engine; check that all came back."""
     outcome = Outcome()
     async with EngineProcess(EngineSettings(**settings)) as engine:
         engine.define(origin(where) if isinstance(where, int) else where)
+        for endpoint in endpoints:
+            engine.define(endpoint)
         async for result in engine.run(batches(arrivals, size), time.time_ns() + int(wait_s * 1e9)):
             outcome.take(result)
     outcome.whole(arrivals)

@@ -17,7 +17,7 @@ from cryptography import x509
 from tests.servers.certificates import Authority
 from tests.servers.nginx import NginxServer, NginxUnavailableError
 from tests.unit.engine.volley import QUICK, Volley, fire, on_uvloop, shot
-from tracer_bullet.engine.client import ClientFactory, Shot
+from tracer_bullet.engine.client import COOKIES, ClientFactory, Shot
 from tracer_bullet.engine.http1 import Http1Client
 from tracer_bullet.engine.http2 import Http2Client
 from tracer_bullet.engine.settings import EngineSettings
@@ -30,6 +30,7 @@ _LOCATIONS = """
     location = /hello { return 200 "hello"; }
     location = /empty { return 204; }
     location = /moved { return 302 /hello; }
+    location = /cookies { add_header Set-Cookie "sid=1; Path=/"; add_header Set-Cookie "b=2"; return 200 "set"; }
     location = /busy { add_header Retry-After 7 always; return 503 "busy"; }
     location = /seen { return 200 "$http_traceparent|$http_x_tracer_bullet|$http_host|$request_method|$request_uri"; }
     location = /sink { proxy_pass http://127.0.0.1:@PORT@/hello; }
@@ -153,6 +154,37 @@ def test_what_asks_for_a_pause_is_handed_over_unasked(target: Target) -> None:
     (done,) = target.fire(shot(0, "/busy", wants=False))
     assert done.status == 503
     assert header(done, "retry-after") == "7"
+
+
+def test_of_whose_cookies_alone_are_wanted_only_these_are_handed_over(target: Target) -> None:
+    shots = [shot(0, "/cookies"), shot(1, "/hello"), shot(2, "/cookies", method="HEAD"), shot(3, "/silent")]
+    for one in shots:
+        one.wants = COOKIES
+    sets, none, head, silent = target.fire(*shots, answer_s=0.3)
+    for done in (sets, head):
+        assert done.answer is not None
+        assert done.answer.values("set-cookie") == ["sid=1; Path=/", "b=2"]
+    assert (none.status, none.answer) == (200, None)
+    assert (error_of(silent), silent.answer) == ("answer-timeout", None)
+
+
+def test_an_endpoints_own_time_out_counts_for_it_alone(target: Target) -> None:
+    """Also for those that still wait: there is one connection, and one stream less than there are requests."""
+    limits = {7: 300_000_000}
+
+    async def run() -> list[Shot]:
+        async with Volley(target.factory, target.origin, replace(target.settings, connections=1), limits) as volley:
+            shots = [shot(n, "/silent") for n in range(120)]
+            for one in shots[1:]:
+                one.endpoint = 7
+            volley.send(*shots)
+            return list(await volley.until(119))
+
+    back = on_uvloop(run())
+    assert {s.number for s in back} == set(range(1, 120))
+    assert {error_of(s) for s in back} == {"total-timeout"}
+    assert all(s.ended_ns - s.ready_ns >= 300_000_000 for s in back)
+    assert any(s.sent_ns == 0 for s in back)
 
 
 def test_compressed_bodies_stay_compressed(target: Target) -> None:

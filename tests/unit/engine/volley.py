@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 import uvloop
 
-from tracer_bullet.engine.client import Client, ClientFactory, Shot, now_ns
+from tracer_bullet.engine.client import ALL, NO_LIMITS, NOTHING, Client, ClientFactory, Shot, now_ns
 from tracer_bullet.engine.settings import EngineSettings
 from tracer_bullet.model.arrival import Origin
 
@@ -34,19 +34,25 @@ def shot(
     lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", *headers, *length]
     made = Shot(number, now_ns(), 0, 0, 0, "".join(f"{line}\r\n" for line in lines).encode("latin-1"), body)
     made.carriers = "".join(f"{line}\r\n" for line in carriers).encode("latin-1")
-    made.wants = wants
+    made.wants = ALL if wants else NOTHING
     return made
 
 
 class Volley:
     """A client on the running loop, swept as the engine does. `back` has what came back, in that order."""
 
-    def __init__(self, factory: ClientFactory, origin: Origin, settings: EngineSettings = QUICK) -> None:
+    def __init__(
+        self,
+        factory: ClientFactory,
+        origin: Origin,
+        settings: EngineSettings = QUICK,
+        limits: Mapping[int, int] = NO_LIMITS,
+    ) -> None:
         self.back: list[Shot] = []
         self._changed = asyncio.Event()
         self._sending = False
         self.on_done: Callable[[Shot], None] | None = None
-        self.client: Client = factory(origin, settings, self._done)
+        self.client: Client = factory(origin, settings, self._done, limits)
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def __aenter__(self) -> Self:

@@ -14,6 +14,7 @@ import numpy as np
 from tracer_bullet.engine.histogram.buckets import Ints
 
 _FEWEST_PENDING: Final = 32_768
+_MOST_PENDING: Final = 131_072
 _MOST_PARTS: Final = 256
 _NONE: Final = np.zeros(0, np.int64)
 
@@ -36,7 +37,8 @@ class BucketTable:
             return
         self._parts.append(rows * self.width + slots)
         self._pending += slots.size
-        if self._pending >= max(_FEWEST_PENDING, self._keys.size) or len(self._parts) >= _MOST_PARTS:
+        enough = min(max(_FEWEST_PENDING, self._keys.size), _MOST_PENDING)
+        if self._pending >= enough or len(self._parts) >= _MOST_PARTS:
             self._settle()
 
     def merge(self, other: BucketTable) -> None:

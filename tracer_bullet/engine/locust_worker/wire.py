@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import Any, Final
 
 import zmq
@@ -16,8 +17,15 @@ from tracer_bullet.errors import UnreachableError
 _LINGER_MS: Final = 1000
 
 
+# How often a full queue is looked at.
+_FULL_S: Final = 0.01
+
+
 class Link:
-    """A socket that can be opened anew under the same identity, as the master may ask for."""
+    """A socket that can be opened anew under the same identity, as the master may ask for.
+
+    When the network is cut, ZeroMQ connects again by itself, and sends what waited; what had left is lost.
+    """
 
     def __init__(self, host: str, port: int, node_id: str) -> None:
         self._host = host
@@ -26,6 +34,8 @@ class Link:
         self._context = zmq.asyncio.Context()
         self._socket: zmq.asyncio.Socket | None = None
         self._ipv6 = False
+        self._reopening: list[bytes] | None = None
+        self._in_turn = asyncio.Lock()
         self.unsent = 0
 
     async def open(self) -> None:
@@ -46,19 +56,36 @@ class Link:
         self._ipv6 = all(family == socket.AF_INET6 for family, *_ in found)
         self._connect()
 
-    def reopen(self) -> None:
-        """Drop the connection and what waits in it, and connect again."""
-        self._drop(linger_ms=0)
+    async def reopen(self) -> None:
+        """Connect again. What waits has a second to leave by the old connection; what is said meanwhile waits."""
+        self._reopening = []
+        old, self._context = self._context, zmq.asyncio.Context()
+        self._drop(linger_ms=_LINGER_MS)
+        # To the end, since a master ignores a second connection of the same identity.
+        await asyncio.to_thread(old.term)
         self._connect()
+        waited, self._reopening = self._reopening, None
+        for packed in waited:
+            await self._say(packed)
 
     async def send(self, kind: str, data: Any = None) -> None:
         """Say something; never waits. `unsent` counts what a full queue did not take."""
-        if self._socket is None:
-            return
-        try:
-            await self._socket.send(pack(Message(kind, data, self._node_id)), zmq.DONTWAIT)
-        except zmq.ZMQError:
+        packed = pack(Message(kind, data, self._node_id))
+        if self._reopening is not None:
+            self._reopening.append(packed)
+        elif self._socket is not None and not await self._say(packed):
             self.unsent += 1
+
+    async def send_surely(self, kind: str, data: Any, until: Callable[[], bool]) -> bool:
+        """Say something, in the order of these calls, and wait while the queue is full; False when it is not said since
+        `until` was true first, or the link closed."""
+        packed = pack(Message(kind, data, self._node_id))
+        async with self._in_turn:
+            while self._reopening is not None or (self._socket is not None and not await self._say(packed)):
+                if until():
+                    return False
+                await asyncio.sleep(_FULL_S)
+            return self._socket is not None
 
     async def receive(self) -> Message | None:
         """The next message; None for one that cannot be read."""
@@ -71,6 +98,16 @@ class Link:
         self._drop(linger_ms=_LINGER_MS if heard else 0)
         # Waits for the lingering, which the event loop must not.
         await asyncio.to_thread(self._context.term)
+
+    async def _say(self, packed: bytes) -> bool:
+        """Whether the queue takes it."""
+        if self._socket is None:
+            return False
+        try:
+            await self._socket.send(packed, zmq.DONTWAIT)
+        except zmq.ZMQError:
+            return False
+        return True
 
     def _connect(self) -> None:
         link = self._context.socket(zmq.DEALER)

@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final, Self
@@ -26,6 +26,8 @@ _HEARTBEAT_S: Final = 1.0
 _REPORT_S: Final = 3.0
 _ACK_S: Final = 5.0
 Usage = Callable[[], tuple[float, int]]
+OnMessage = Callable[[str, Any], Awaitable[None] | None]
+CUSTOM: Final = "tb_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,14 @@ class LocustWorker:
     was silent for `silence_s`. `gone` then says whether it is worth waiting for another start: `quit`, `silent` or
     empty. `connect_s` bounds the waiting for the master when entering (TB960). `usage` gives CPU in per cent and memory
     in bytes for the master's page.
+
+    Silence is a gap of `silence_s` between two messages: also one that is found only afterwards, since this process
+    stood still. `on_gone` is called with the word of `gone` in the moment in which it is set, once, on the loop.
+
+    `on_message` is called with kind and data of each custom message (kinds that begin with `tb_`), in their order, and
+    awaited if it is a coroutine function; meanwhile everything else goes on. What it raises ends the worker, and is
+    raised when that is left. Data may hold bytes. A large message is read in one go, and no other is heard while it
+    comes: cut what takes the network more than a second.
     """
 
     def __init__(
@@ -68,6 +78,8 @@ class LocustWorker:
         failing_status: int = 400,
         clock: Callable[[], float] = time.time,
         usage: Usage | None = None,
+        on_message: OnMessage | None = None,
+        on_gone: Callable[[str], None] | None = None,
     ) -> None:
         self.node_id = node_id or f"{socket.gethostname()}_{uuid.uuid4().hex}"
         self.stopping = asyncio.Event()
@@ -81,6 +93,9 @@ class LocustWorker:
         self._failing_status = failing_status
         self._clock = clock
         self._usage = usage or _own_usage()
+        self._on_message = on_message
+        self._on_gone = on_gone
+        self._inbox: asyncio.Queue[Message] = asyncio.Queue()
         self._deltas = self._fresh()
         self._reporting = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
@@ -98,6 +113,7 @@ class LocustWorker:
     async def __aenter__(self) -> Self:
         await self._link.open()
         self._start(self._receive())
+        self._start(self._deliver())
         try:
             await asyncio.wait_for(self._announce(), self._connect_s)
         except BaseException as error:
@@ -112,6 +128,7 @@ class LocustWorker:
                 cure="start `locust --master` first, and give its --master-bind-port",
             ) from None
         self._start(self._beat())
+        self._start(self._listen_for_silence())
         self._start(self._report_on_and_on())
         return self
 
@@ -140,6 +157,16 @@ class LocustWorker:
         """Count a batch into the next report. `endpoints` maps an endpoint's number to it, and may grow."""
         self._deltas.record(batch, endpoints)
 
+    async def send(self, kind: str, data: Any = None) -> bool:
+        """Send a custom message, whose kind begins with `tb_`; `data` is whatever msgpack can carry, bytes too.
+
+        Waits while the link's queue is full. False when the master is gone, and it was not sent. Raises ValueError for
+        another kind.
+        """
+        if not kind.startswith(CUSTOM):
+            raise ValueError(f"the kind of a custom message begins with {CUSTOM}: {kind!r}")
+        return await self._link.send_surely(kind, data, lambda: self.gone == "silent")
+
     async def report_exception(self, message: str, trace: str = "") -> None:
         """Show an error on the master's page of exceptions."""
         await self._link.send("exception", {"msg": message, "traceback": trace})
@@ -160,7 +187,9 @@ class LocustWorker:
         loop = asyncio.get_running_loop()
         while True:
             message = await self._link.receive()
-            self._heard_at = loop.time()
+            before, self._heard_at = self._heard_at, loop.time()
+            if before and self._heard_at - before > self._silence_s:
+                self._leave("silent")
             if message is not None:
                 await self._handle(message)
 
@@ -179,9 +208,19 @@ class LocustWorker:
                 # The master waits half a second for the last figures.
                 await self._report(figures_first=True)
             case "reconnect":
-                self._link.reopen()
+                await self._link.reopen()
+            case kind if kind.startswith(CUSTOM):
+                self._inbox.put_nowait(message)
             case _:  # heartbeat, spawning_complete, and what concerns Locust's own users only
                 pass
+
+    async def _deliver(self) -> None:
+        while True:
+            message = await self._inbox.get()
+            if self._on_message is not None:
+                result = self._on_message(message.kind, message.data)
+                if result is not None:
+                    await result
 
     async def _spawn(self, data: Any) -> None:
         job = spawn_job(data, self._user_class)
@@ -226,7 +265,10 @@ class LocustWorker:
         self._start(self._announce())
 
     def _leave(self, why: str) -> None:
-        self.gone = self.gone or why
+        if not self.gone:
+            self.gone = why
+            if self._on_gone is not None:
+                self._on_gone(why)
         self._end_replay()
         self._changed.set()
 
@@ -240,13 +282,19 @@ class LocustWorker:
                 continue
 
     async def _beat(self) -> None:
-        loop = asyncio.get_running_loop()
         while not self.gone:
             cpu, memory = self._usage()
             beat = {"state": self._state, "current_cpu_usage": cpu, "current_memory_usage": memory}
             await self._link.send("heartbeat", beat)
             await asyncio.sleep(min(_HEARTBEAT_S, self._silence_s / 4))
-            if loop.time() - self._heard_at > self._silence_s:
+
+    async def _listen_for_silence(self) -> None:
+        loop = asyncio.get_running_loop()
+        while not self.gone:
+            left = self._heard_at + self._silence_s - loop.time()
+            if left > 0:
+                await asyncio.sleep(left)
+            else:
                 self._leave("silent")
 
     async def _report_on_and_on(self) -> None:

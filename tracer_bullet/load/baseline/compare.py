@@ -85,7 +85,7 @@ def _side(step: SavedStep, percentile: float, confidence: float) -> _Side:
     if worth is None:
         return _Side(value=value, why=f"shorter than {FEWEST} s, so how much its requests are alike cannot be told")
     low, high = bounds(percentile / 100, worth.independent, confidence=widened(confidence, worth.freedom))
-    if low <= 0 or high >= 1:
+    if low <= 0 or high > 1:
         return _Side(value=value, why=_too_few(worth, f"p{percentile:g}"))
     return _Side(value=value, low=min(step.latency.at_share(low), value), high=max(step.latency.at_share(high), value))
 

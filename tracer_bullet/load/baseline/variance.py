@@ -5,8 +5,9 @@ and intervals that take them for independent raise false alarms. Batch means mea
 time, and what their shares vary more than independent requests would is the variance factor (the "design effect" of
 L. Kish, "Survey Sampling", 1965). 16 to 31 batches: with more of them, they become too short to be independent; with
 fewer, the factor is not known well, and beyond 30 there is little to gain (B. Schmeiser, "Batch size effects in the
-analysis of simulation output", Operations Research 30 (1982), 556-568). What is left to chance in the factor is
-Student's t.
+analysis of simulation output", Operations Research 30 (1982), 556-568). Where neighbouring batches are still alike, as
+in runs that are short for their queues, the first term of that is added: 1 + 2·r, with r their correlation. What is
+left to chance in the factor is Student's t.
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ def worth(hits: Ints, of: Ints) -> Worth | None:
         return Worth(n=n, independent=float(n), freedom=used - 1)
     residuals = hits - share * of
     # The variance of a ratio of sums, since batches differ in size.
-    variance = used / (used - 1) * float(residuals @ residuals)
+    squares = float(residuals @ residuals)
+    alike = max(float(residuals[1:] @ residuals[:-1]) / squares, 0.0) if squares else 0.0
+    variance = used / (used - 1) * squares * (1 + 2 * alike)
     return Worth(n=n, independent=n / max(variance / independent, 1.0), freedom=used - 1)
 
 

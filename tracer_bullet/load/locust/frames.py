@@ -48,7 +48,8 @@ PONG: Final = "tb_pong"  # {at_ns, here_ns, name, pid, version}
 READY: Final = "tb_ready"  # {epoch}
 EVENTS: Final = "tb_events"  # {epoch, users, events}, every half second at least while it sends
 ENDED: Final = "tb_ended"  # {epoch, rows, why}
-WORKER_KINDS: Final = (PONG, READY, EVENTS, ENDED)
+TOOK: Final = "tb_took"  # {epoch, from_ns, since_ns}: the share that it was given holds from `since_ns` on
+WORKER_KINDS: Final = (PONG, READY, EVENTS, ENDED, TOOK)
 
 _LENGTH: Final = 4
 

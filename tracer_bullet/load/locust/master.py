@@ -16,8 +16,9 @@ from typing import Any, Final
 # Before Locust looks at it: how long its receiving loop may stand still for a report.
 os.environ.setdefault("LOCUST_WAIT_FOR_WORKERS_REPORT_AFTER_RAMP_UP", "0.1")
 
-import gevent
-from gevent.queue import Queue
+import gevent  # type: ignore[import-untyped]
+from gevent.event import Event  # type: ignore[import-untyped]
+from gevent.queue import Queue  # type: ignore[import-untyped]
 from locust import User, __version__
 from locust.env import Environment
 from locust.runners import STATE_MISSING, STATE_RUNNING, STATE_STOPPED, MasterRunner
@@ -45,7 +46,7 @@ class Relay:
         self._users: dict[str, int] = {}
         self._environment = Environment(user_classes=[TracerBullet], host=None)
         self._runner: MasterRunner
-        self._over = gevent.event.Event()
+        self._over = Event()
 
     def run(self) -> None:
         """Until the conductor says so, is gone, or is silent."""
@@ -69,7 +70,7 @@ class Relay:
         writer.join(1)
 
     def _open(self) -> tuple[int, int]:
-        events = self._environment.events
+        events: Any = self._environment.events
         self._runner = self._environment.create_master_runner(self._options["host"], self._options["port"])
         for kind in frames.WORKER_KINDS:
             self._runner.register_message(kind, self._relay)
@@ -79,8 +80,8 @@ class Relay:
         return self._runner.server.port, 0 if web_port is None else self._open_page(web_port)
 
     def _open_page(self, port: int) -> int:
-        page = self._environment.create_web_ui(self._options["web_host"], port, delayed_start=True)
-        views = page.app.view_functions  # type: ignore[union-attr]
+        page: Any = self._environment.create_web_ui(self._options["web_host"], port, delayed_start=True)
+        views = page.app.view_functions
         views["locust.swarm"] = lambda: {"success": False, "message": _NO_START}
         # Locust's own would make the workers leave and come again.
         views["locust.stop"] = self._stop_asked

@@ -2,7 +2,7 @@
 
 `python -m tracer_bullet.load.locustfile` is Locust's command line with the plug-in; `from tracer_bullet.load.locustfile
 import TracerUser` brings it into a plain `locust`. It talks to a conductor (`runs/load/locustfile`) that proves and
-judges. Only the modules below import Locust and gevent, and only when they are asked for: importing Locust patches the standard
+judges. Only the modules below import Locust and gevent, and only when asked for: importing Locust patches the standard
 library. Posture: safety fails closed. What cannot carry the flag is not sent, but for what `--allow-host` names.
 """
 

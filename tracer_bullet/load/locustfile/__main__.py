@@ -21,7 +21,7 @@ def main() -> None:
     install()
     # argparse shows it in usage lines; `__main__.py` would say nothing.
     sys.argv[0] = "locust"
-    locust_main()
+    locust_main()  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ class Gate:
         Raises StoppedError TB1053 once the run is stopped, TB1054 when no answer comes.
         """
         self.check()
-        if self._open or endpoint in self._armed:
+        if self.knows(endpoint):
             return False
         self._last += 1
         number, answer = self._last, AsyncResult()
@@ -42,6 +42,10 @@ class Gate:
         if how == "armed":
             self._armed.add(endpoint)
         return bool(how == "arm")
+
+    def knows(self, endpoint: str) -> bool:
+        """Whether requests to it need not wait."""
+        return self._open or endpoint in self._armed
 
     def check(self) -> None:
         """Raise StoppedError TB1053 once the run is stopped."""

@@ -31,11 +31,8 @@ _SLACK_NS: Final = 2_000_000
 def listen(plugin: Plugin) -> None:
     """Add the listeners; what `quitting` does comes last, since Locust fires it in reverse."""
     ours = _Listeners(plugin)
-    events.init.add_listener(ours.init)
-    events.request.add_listener(ours.request)
-    events.test_start.add_listener(ours.test_start)
-    events.test_stop.add_listener(ours.test_stop)
-    events.quitting.add_listener(ours.quitting)
+    for name in ("init", "request", "test_start", "test_stop", "quitting"):
+        getattr(events, name).add_listener(getattr(ours, name))
 
 
 class _Listeners:

@@ -117,8 +117,10 @@ class Plugin:
     def enter(self, method: str, url: str, name: str | None) -> Hit:
         """A request to the target begins; waits at the gate. Raises StoppedError."""
         endpoint = endpoint_of(method, url, name)
+        if not self.gate.knows(endpoint):
+            self.traces.end_waited_for(endpoint)
         arms = self.gate.enter(endpoint)
-        trace = self.traces.of_request(endpoint, arms=arms)
+        trace = self.traces.begin_request(endpoint, arms=arms)
         return Hit(endpoint=endpoint, trace=trace, sent_ns=self.now_ns())
 
     def leave(self, entered: Hit) -> None:
@@ -126,8 +128,8 @@ class Plugin:
         entered.ended_ns = self.now_ns()
         if entered.last is not None and not entered.last.error:
             entered.last.ended_ns = entered.ended_ns
-        if entered.trace is not None and self.traces.is_own(entered.trace):
-            self.traces.end(entered.trace, now_ns=entered.ended_ns)
+        if entered.trace is not None:
+            self.traces.end_request(entered.trace)
 
     def begin_exchange(
         self, method: str, url: str, own: list[tuple[str, str]]
@@ -228,7 +230,8 @@ class Plugin:
             Sampler(terms.rate, time.monotonic),
             random.SystemRandom(),
             self.tell,
-            per_request=terms.trace == "request",
+            mode=terms.trace,
+            now_ns=self.now_ns,
         )
         self._terms = terms
         self._flusher = gevent.spawn(self._keep_flushing)
@@ -239,6 +242,8 @@ class Plugin:
         while True:
             gevent.sleep(_FLUSH_S)
             self.flush()
+            if self._traces is not None:
+                self._traces.end_idle()
 
     def _refused(self, where: str) -> None:
         self.rows.refused[where] += 1

@@ -35,7 +35,7 @@ Message = Mapping[str, Any]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
     """On what terms a process sends. `flagged`, `allowed`: hosts, as `host` or `host:port`; `baggage`: the members of a
-    bullet; `trace`: `task` or `request`; `rate`: traces that are audited, a second; `armed`: whether endpoints wait
+    bullet; `trace`: `task`, `user` or `request`; `rate`: traces that are audited, a second; `armed`: whether endpoints wait
     for a clean bullet; `target`: the URL for users without a host."""
 
     run_id: str
@@ -56,7 +56,7 @@ class Terms:
     @classmethod
     def of(cls, message: Message) -> Terms:
         """From a `welcome`."""
-        given = {k: tuple(v) if isinstance(v, list) else v for k, v in message.items() if k != "t"}
+        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in message.items() if k != "t"}
         return cls(**given)
 
 

@@ -1,4 +1,7 @@
-"""What a process of Locust knows of its traces: one a task, one an arming request, one a request outside of tasks.
+"""What a process of Locust knows of its traces: one an execution of a task, or as the mode says.
+
+A bullet that wrote something finds it again only in the same trace (`TRACER_BULLET_HOLD_S`), so a request that arms an
+endpoint is in the trace of its task, like all others.
 
 Context variables are greenlet-local (gevent 20.5 and later): what runs in a greenlet that a task has spawned has a
 trace of its own. Does no I/O; the clock and the random numbers are arguments.
@@ -16,6 +19,10 @@ from typing import Any, Final
 _TOP: Final = 1 << 63
 # A task that never ends must not keep its requests from the proof for ever.
 _MOST_EXCHANGES: Final = 200
+# Others wait for a trace that arms: so long may its task be silent.
+_IDLE_NS: Final = 1_000_000_000
+# After the last endpoint that was new: so long all traces are kept, should they meet another.
+_ARMING_NS: Final = 30_000_000_000
 
 
 def make_clock() -> Callable[[], int]:
@@ -55,14 +62,17 @@ class Exchange:
 
 @dataclass(slots=True)
 class Trace:
-    """A trace and what was sent in it. `chosen`: its spans are held and audited. `arms`: the endpoint that waits for
-    it."""
+    """A trace and what was sent in it. `kept`: its spans are held by the receiver; `audited`: and judged. `arms`: the
+    endpoints that wait for it. `seen_ns`: when something of it began or ended last; `busy`: requests under way."""
 
     trace_id: str
     name: str
-    chosen: bool
-    arms: str = ""
+    kept: bool
+    audited: bool
+    seen_ns: int
+    arms: list[str] = field(default_factory=list)
     exchanges: list[Exchange] = field(default_factory=list)
+    busy: int = 0
     closed: bool = False
 
     def message(self) -> dict[str, Any]:
@@ -104,7 +114,7 @@ class Sampler:
 
 
 class TaskRun:
-    """One execution of a task; its trace begins with its first request."""
+    """One execution of a task, or what a user does outside of tasks; its trace begins with its first request."""
 
     __slots__ = ("last_sent_ns", "name", "trace")
 
@@ -122,54 +132,86 @@ unclaimed: ContextVar[tuple[Hit, ...]] = ContextVar("tracer_bullet_unclaimed", d
 
 
 class Traces:
-    """Begins and ends traces. `tell` gets the message of each that is audited."""
+    """Begins and ends traces. `tell` gets the message of each that is audited. `mode`: `task`, `user` or `request`."""
 
     def __init__(
-        self, sampler: Sampler, rng: random.Random, tell: Callable[[dict[str, Any]], None], *, per_request: bool
+        self,
+        sampler: Sampler,
+        rng: random.Random,
+        tell: Callable[[dict[str, Any]], None],
+        *,
+        mode: str,
+        now_ns: Callable[[], int],
     ) -> None:
         self.sampler = sampler
+        self.mode = mode
         self._rng = rng
         self._tell = tell
-        self._per_request = per_request
+        self._now_ns = now_ns
+        self._arming: list[Trace] = []
+        self._asked_ns = now_ns()
 
-    def begin(self, name: str, *, arms: str = "") -> Trace:
-        """A new trace. The low half of its id says whether it is audited (`protocol.KEPT_SHARE`)."""
-        chosen = bool(arms) or self.sampler.take()
-        low = self._rng.getrandbits(63) | (0 if chosen else _TOP)
-        high = self._rng.getrandbits(64)
-        if not high and not low:
-            low = 1
-        return Trace(trace_id=f"{high:016x}{low:016x}", name=name, chosen=chosen, arms=arms)
-
-    def of_request(self, endpoint: str, *, arms: bool) -> Trace:
-        """The trace that a request belongs to; an arming one has its own, which must not wait for the task's end."""
+    def begin_request(self, endpoint: str, *, arms: bool) -> Trace:
+        """The trace that a request belongs to, which is now under way. An arming one makes its trace an audited one."""
         run = task_run.get()
+        alone = run is None or self.mode == "request"
+        trace = None if alone or run is None else run.trace
+        if trace is not None and (trace.closed or (arms and not trace.kept) or self._is_long(trace)):
+            self.end(trace)
+            trace = None
+        if trace is None:
+            trace = self._begin(run.name if run is not None else endpoint)
+            if not alone and run is not None:
+                run.trace = trace
         if arms:
-            return self.begin(f"arming {endpoint}", arms=endpoint)
-        if run is None or self._per_request:
-            return self.begin(run.name if run is not None else endpoint)
-        if run.trace is not None and len(run.trace.exchanges) >= _MOST_EXCHANGES:
+            trace.audited = True
+            trace.arms.append(endpoint)
+            self._asked_ns = self._now_ns()
+            if trace not in self._arming:
+                self._arming.append(trace)
+        trace.busy += 1
+        trace.seen_ns = self._now_ns()
+        return trace
+
+    def end_request(self, trace: Trace) -> None:
+        """It is no longer under way; a trace that it has for itself ends with it."""
+        trace.busy -= 1
+        trace.seen_ns = self._now_ns()
+        run = task_run.get()
+        if (run is None or run.trace is not trace) and trace.busy <= 0:
+            self.end(trace)
+
+    def end_run(self, run: TaskRun) -> None:
+        """A task has ended, or what came before it."""
+        if run.trace is not None:
             self.end(run.trace)
             run.trace = None
-        if run.trace is None:
-            run.trace = self.begin(run.name)
-        return run.trace
 
-    def is_own(self, trace: Trace) -> bool:
-        """Whether a trace ends with its request."""
+    def end_waited_for(self, endpoint: str) -> None:
+        """Before this greenlet waits for an endpoint: should its own trace be what arms it, that must end first."""
         run = task_run.get()
-        return run is None or run.trace is not trace
+        if run is not None and run.trace is not None and endpoint in run.trace.arms:
+            self.end_run(run)
 
-    def end(self, trace: Trace, *, now_ns: int = 0) -> None:
+    def end_idle(self) -> None:
+        """End traces that arm endpoints and have been idle for a while: others wait for them."""
+        now_ns = self._now_ns()
+        for trace in list(self._arming):
+            if trace.busy <= 0 and now_ns - trace.seen_ns > _IDLE_NS:
+                self.end(trace)
+
+    def end(self, trace: Trace) -> None:
         """No more requests are in it: have it audited, when it is one of those."""
         if trace.closed:
             return
         trace.closed = True
-        if not trace.chosen:
+        if trace in self._arming:
+            self._arming.remove(trace)
+        if not trace.audited:
             return
         for exchange in trace.exchanges:
             if not exchange.ended_ns:
-                exchange.ended_ns = max(now_ns, exchange.sent_ns)
+                exchange.ended_ns = max(self._now_ns(), exchange.sent_ns)
                 exchange.error = exchange.error or "stopped"
         if trace.exchanges or trace.arms:
             self._tell(trace.message())
@@ -177,3 +219,15 @@ class Traces:
     def span_id(self) -> str:
         """16 hex digits, not all zero."""
         return f"{self._rng.randrange(1, 1 << 64):016x}"
+
+    def _begin(self, name: str) -> Trace:
+        """A new trace. The low half of its id says whether it is kept (`protocol.KEPT_SHARE`)."""
+        audited, now_ns = self.sampler.take(), self._now_ns()
+        # While endpoints are still being armed, any trace may have to be one that arms.
+        kept = audited or now_ns - self._asked_ns < _ARMING_NS
+        low = self._rng.getrandbits(63) | (0 if kept else _TOP)
+        high = self._rng.randrange(1, 1 << 64)
+        return Trace(trace_id=f"{high:016x}{low:016x}", name=name, kept=kept, audited=audited, seen_ns=now_ns)
+
+    def _is_long(self, trace: Trace) -> bool:
+        return self.mode == "task" and len(trace.exchanges) >= _MOST_EXCHANGES and trace.busy <= 0

@@ -18,7 +18,7 @@ from tracer_bullet.model.load import CapacityStep, SenderJob
 from tracer_bullet.runs.load.figures import LoadFigures, error_rate
 from tracer_bullet.runs.load.judging import Judging
 from tracer_bullet.runs.load.report import sender_results
-from tracer_bullet.runs.load.run import LEAD_NS, Run, make_sending, tell, watched
+from tracer_bullet.runs.load.run import Run, make_sending, tell, watched
 from tracer_bullet.runs.load.sending import Senders
 from tracer_bullet.runs.store import write_spans
 
@@ -73,7 +73,7 @@ class _Trial:
     async def fly(self, senders: Senders) -> AsyncIterator[RunEvent]:
         """Hold it."""
         run, hold = self._run, self._hold
-        run.start_ns = time.time_ns() + LEAD_NS
+        run.start_ns = time.time_ns() + senders.lead_ns
         self.figures.measured_from_ns = run.start_ns + round(hold.settle_s * 1e9)
         run.figures.measured_from_ns = run.figures.measured_from_ns or run.start_ns
         proof = run.job.spec.proof
@@ -86,7 +86,7 @@ class _Trial:
         finally:
             self._judging.ended()
             run.found.stop = run.stop or sending.stop
-            run.found.senders = sender_results(run.figures, sending.changes, getattr(senders, "results", ()))
+            run.found.senders = sender_results(run.figures, sending.changes, senders.results)
 
     def outcome(self) -> tuple[CapacityStep, float, bool]:
         """What came of it, the rate of iterations that was really sent, and whether the harness was late."""

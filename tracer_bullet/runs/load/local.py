@@ -12,7 +12,16 @@ from tracer_bullet.load.checks import Checker
 from tracer_bullet.load.planner import Planner
 from tracer_bullet.load.share import Share
 from tracer_bullet.model.arrival import Arrival
-from tracer_bullet.model.load import SenderChange, SenderEvent, SenderFailures, SenderJob, SenderNote, SenderShots
+from tracer_bullet.model.load import (
+    SenderChange,
+    SenderEvent,
+    SenderFailures,
+    SenderJob,
+    SenderNote,
+    SenderResult,
+    SenderShots,
+)
+from tracer_bullet.model.replay import StopEvent
 from tracer_bullet.model.shots import EngineNote, KeptAnswer, ShotBatch
 
 Pulled = Iterable[list[Arrival]]
@@ -111,6 +120,9 @@ class LocalSender:
 class Alone:
     """The one sender of a run without a fleet; has the interface of `Fleet`."""
 
+    lead_ns = 700_000_000
+    results: tuple[SenderResult, ...] = ()
+
     def __init__(self) -> None:
         self._sender: LocalSender | None = None
         self._stopped = False
@@ -128,6 +140,10 @@ class Alone:
             sender.stop()
         async for event in sender.run():
             yield event
+
+    def look(self) -> StopEvent | None:
+        """Nothing of its own is a reason to stop."""
+        return None
 
     def stop(self) -> None:
         """End within a second."""

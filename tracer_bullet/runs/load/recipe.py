@@ -26,7 +26,7 @@ from tracer_bullet.runs.load.guardrails import Guardrails, open_guardrails
 from tracer_bullet.runs.load.job import LoadJob
 from tracer_bullet.runs.load.judging import Judging, compare_runs
 from tracer_bullet.runs.load.report import make_report, sender_results
-from tracer_bullet.runs.load.run import LEAD_NS, Outside, Run, make_sending, tell, watched
+from tracer_bullet.runs.load.run import Outside, Run, make_sending, tell, watched
 from tracer_bullet.runs.load.sending import endpoints_of
 from tracer_bullet.runs.load.shrinking import shrink_failures
 from tracer_bullet.runs.replay.parts import ShotParts
@@ -130,7 +130,7 @@ async def _send(run: Run) -> AsyncIterator[RunEvent]:
     span_s, lines = run.beginning.profile.span_s, ", ".join(run.beginning.profile.lines())
     yield PhaseStarted(phase="send", detail=f"{lines} at {run.job.target.url}, {span_s:.0f} s")
     async with watched(run), run.outside.senders() as senders:
-        run.start_ns = time.time_ns() + LEAD_NS
+        run.start_ns = time.time_ns() + senders.lead_ns
         run.figures.measured_from_ns = run.start_ns + round(run.job.spec.warm_up_s * 1e9)
         sending = make_sending(run, senders, share=run.beginning.share)
         try:
@@ -139,7 +139,7 @@ async def _send(run: Run) -> AsyncIterator[RunEvent]:
         finally:
             run.judging.ended()
             run.found.stop = run.stop or sending.stop
-            run.found.senders = sender_results(run.figures, sending.changes, getattr(senders, "results", ()))
+            run.found.senders = sender_results(run.figures, sending.changes, senders.results)
 
 
 async def _conclude(run: Run) -> AsyncIterator[RunEvent]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -24,7 +25,7 @@ from tracer_bullet.runs.load.judging import Judging
 from tracer_bullet.runs.load.live import live_of
 from tracer_bullet.runs.load.local import Alone
 from tracer_bullet.runs.load.report import Findings
-from tracer_bullet.runs.load.sending import OpenSenders, Reason, Sending
+from tracer_bullet.runs.load.sending import OpenSenders, Reason, Senders, Sending
 from tracer_bullet.runs.load.services import Services
 from tracer_bullet.runs.replay.bullets import Bullets
 from tracer_bullet.runs.replay.guardrails import judge_budget, judge_window
@@ -35,8 +36,6 @@ from tracer_bullet.runs.store import write_spans
 from tracer_bullet.traces import Receiver, TraceSource
 from tracer_bullet.workspace.runs import RunFolder
 
-# From the plan to the first request: the engine process starts meanwhile.
-LEAD_NS = 700_000_000
 # So many spans in memory before a part of the table is written.
 _SPANS = 20_000
 # How often whoever watches is told how it goes.

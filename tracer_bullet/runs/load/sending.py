@@ -17,6 +17,7 @@ from tracer_bullet.model.load import (
     SenderFailures,
     SenderJob,
     SenderNote,
+    SenderResult,
     SenderShots,
     StepKey,
 )
@@ -33,7 +34,18 @@ Reason = Callable[[], StopEvent | None]
 
 
 class Senders(Protocol):
-    """Who sends: one in this process, or a fleet."""
+    """Who sends: one in this process, or a fleet. `lead_ns`: how far ahead a job's start should be."""
+
+    lead_ns: int
+
+    @property
+    def results(self) -> tuple[SenderResult, ...]:
+        """How each did in the last job, where they know better than the shots tell."""
+        ...
+
+    def look(self) -> StopEvent | None:
+        """Why the run should end, as far as they know."""
+        ...
 
     def run(self, job: SenderJob) -> AsyncIterator[SenderEvent]:
         """Send a job; may be called again, with another one, when it has ended."""
@@ -49,7 +61,8 @@ OpenSenders = Callable[[], AbstractAsyncContextManager[Senders]]
 
 @dataclass
 class Sending:
-    """A pass. `heard` is told of all shots, `measured` of those that are no warm-up; `changes` are those of senders; `stop` says why it ended before its time."""
+    """A pass. `heard` is told of all shots, `measured` of those that are no warm-up; `changes` are those of senders;
+    `stop` says why it ended before its time."""
 
     senders: Senders
     steps: Sequence[StepKey]
@@ -101,7 +114,9 @@ class Sending:
     async def _watch(self) -> None:
         try:
             while self.stop is None:
-                self.stop = next((event for reason in self.reasons if (event := reason()) is not None), None)
+                self.stop = next(
+                    (event for reason in (*self.reasons, self.senders.look) if (event := reason()) is not None), None
+                )
                 if self.stop is None:
                     await asyncio.sleep(_LOOK_S)
             self.senders.stop()

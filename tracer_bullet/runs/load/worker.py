@@ -1,19 +1,20 @@
 """A worker of a fleet: joins a Locust master, is given jobs by message, sends its share, tells of every shot.
 
-It needs no workspace and no keys: a job brings all. Posture: fail closed. Who does not hear the master for 3 s, or finds
-that it stood still itself, gives up its share for good, since others have it by then; `python -m` is how a fleet starts
-those of its own machine.
+It needs no workspace and no keys: a job brings all. Posture: fail closed. A worker that does not hear the master for
+3 s, or finds that it stood still itself, gives up its share for good, since others have it by then.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import os
 import signal
 import socket
+import sys
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Final
 
@@ -25,8 +26,9 @@ from tracer_bullet.engine.locust_worker import LocustWorker
 from tracer_bullet.errors import ExitCode, TracerBulletError
 from tracer_bullet.load.locust import frames
 from tracer_bullet.load.share import Share
-from tracer_bullet.model.load import SenderEvent
-from tracer_bullet.runs.load.fleet.packing import read_job
+from tracer_bullet.model.arrival import Arrival, Endpoint
+from tracer_bullet.model.load import SenderEvent, SenderNote, SenderShots
+from tracer_bullet.runs.load.fleet.packing import pack_events, read_job
 from tracer_bullet.runs.load.local import LocalSender
 
 SILENCE_S: Final = 3.0
@@ -45,8 +47,9 @@ class Lease(Share):
     """A share that holds only while its process is alive: `until` (monotonic seconds) is put off by every tick of the
     event loop. So a process that was frozen, and whose share others have by now, plans nothing when it wakes."""
 
-    def __init__(self, shards: int, residues: Iterable[int], *, term_s: float = _STILL_S) -> None:
-        super().__init__(shards, residues)
+    def __init__(self, shards: int, residues: Iterable[int], *, from_ns: int = 0, term_s: float = _STILL_S) -> None:
+        super().__init__(shards, ())
+        self.own(residues, from_ns)
         self._term_s = term_s
         self._until = time.monotonic() + term_s
         self.revoked = False
@@ -73,6 +76,21 @@ class Lease(Share):
         return super().owned_spans(residue) if self.holds else []
 
 
+class _Link(LocustWorker):  # until ENGINE's extension is there
+    def __init__(self, *a: Any, on_message: Any, **k: Any) -> None:
+        super().__init__(*a, **k)
+        self._on_message = on_message
+
+    async def send(self, kind: str, data: Any) -> None:
+        await self._link.send(kind, data)
+
+    async def _handle(self, message: Any) -> None:
+        if message.kind.startswith("tb_"):
+            await self._on_message(message.kind, message.data)
+        else:
+            await super()._handle(message)
+
+
 async def work(
     host: str, port: int, *, name: str = "", connect_s: float = 300.0, lifeline: int | None = None
 ) -> ExitCode:
@@ -83,7 +101,7 @@ async def work(
     UnreachableError TB960 when there is no master.
     """
     worker = _Worker(name or f"{socket.gethostname()} {os.getpid()}")
-    link = LocustWorker(
+    link = _Link(
         host,
         port,
         user_class="TracerBullet",
@@ -101,9 +119,9 @@ class _Worker:
     """What is heard, and the job under way. `over`: why there will be no other job."""
 
     def __init__(self, name: str) -> None:
-        self.link: LocustWorker
+        self.link: _Link
         self._name = name
-        self._orders: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self._tasks: asyncio.Queue[_Task | None] = asyncio.Queue()
         self._task: _Task | None = None
         self.over = ""
         self._in_order = False
@@ -114,11 +132,13 @@ class _Worker:
             case frames.PING, {"at_ns": int(at_ns)}:
                 pong = {"at_ns": at_ns, "here_ns": time.time_ns(), "name": self._name, "version": __version__}
                 await self.link.send(frames.PONG, pong | {"pid": os.getpid()})
-            case frames.JOB, dict():
-                self._orders.put_nowait(data)
+            case frames.JOB, {"epoch": int()}:
+                self._task = _Task(self.link, data)  # at once: what is said next may be about it
+                self._tasks.put_nowait(self._task)
             case frames.SHARE, {"epoch": int(epoch), "residues": list(residues), "from_ns": int(from_ns)}:
                 if self._task is not None and self._task.epoch == epoch:
-                    self._task.share.own(residues, from_ns)
+                    since_ns = self._task.share.own(residues, from_ns)
+                    await self.link.send(frames.TOOK, {"epoch": epoch, "from_ns": from_ns, "since_ns": since_ns})
             case frames.HALT, {"epoch": int(epoch)}:
                 if self._task is not None and self._task.epoch == epoch:
                     self._task.stop()
@@ -133,7 +153,7 @@ class _Worker:
         self.over = self.over or why
         if self._task is not None:
             self._task.give_up(self.over)
-        self._orders.put_nowait(None)
+        self._tasks.put_nowait(None)
 
     def tick(self) -> None:
         """A quarter of a second is over, or more."""
@@ -145,47 +165,46 @@ class _Worker:
 
     async def serve(self) -> ExitCode:
         """Jobs, one after the other."""
-        while not self.over and (order := await self._orders.get()) is not None:
-            self._task = _Task(self.link, order)
-            try:
-                await self._task.run()
-            finally:
-                self._task = None
+        while (task := await self._tasks.get()) is not None:
+            await task.run()
         return ExitCode.PASSED if self._in_order else ExitCode.INCONCLUSIVE
 
 
 class _Task:
     """A job of this worker's."""
 
-    def __init__(self, link: LocustWorker, order: dict[str, Any]) -> None:
+    def __init__(self, link: _Link, order: dict[str, Any]) -> None:
         self._link = link
         self._order = order
         self.epoch = int(order["epoch"])
-        job = self._job = replace(read_job(order["job"]), start_ns=int(order["start_ns"]))
-        self.share = Lease(job.shards, ())
-        self.share.own(order["residues"], int(order["from_ns"]))
+        self.share = Lease(int(order["shards"]), order["residues"], from_ns=int(order["from_ns"]))
         self._sender: LocalSender | None = None
         self._waiting: list[SenderEvent] = []
         self._waiting_rows = self._rows = self._users = 0
         self._told_s = 0.0
         self._beats = self._still = 0
+        self._stopped = False
         self._why = ""
 
     async def run(self) -> None:
-        """Prepare, say so, send, and say that it is done."""
+        """Prepare, say so, send, and say that it is done, or why not."""
         try:
             await asyncio.to_thread(self._prepare)
             await self._link.send(frames.READY, {"epoch": self.epoch})
             await self._send()
-        except TracerBulletError as error:
+        except (TracerBulletError, ValueError) as error:
             self._why = self._why or str(error)
-        await self._tell()
-        await self._link.finish()  # Locust's figures go before
-        ended = {"epoch": self.epoch, "rows": self._rows, "why": self._why}
-        await self._link.send(frames.ENDED, ended)
+        except Exception as error:  # whatever it is, the fleet must hear of it
+            self._why = self._why or repr(error)
+            raise
+        finally:
+            await self._tell()
+            await self._link.finish()  # Locust's figures go before
+            await self._link.send(frames.ENDED, {"epoch": self.epoch, "rows": self._rows, "why": self._why})
 
     def stop(self) -> None:
         """End within a second."""
+        self._stopped = True
         if self._sender is not None:
             self._sender.stop()
 
@@ -205,3 +224,98 @@ class _Task:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self._sender.engine_pid, signal.SIGKILL)
         return self.share.renew()
+
+    def _prepare(self) -> None:
+        job = replace(read_job(self._order["job"]), start_ns=int(self._order["start_ns"]))
+        number = int(self._order["sender"])
+        self._sender = LocalSender(job, sender=number, share=self.share, wrap=self._while_alive)
+        steps = self._sender.planner.steps
+        self._shown = [Endpoint(number=n, method=step.method, name=step.name) for n, step in enumerate(steps)]
+        if self._stopped:
+            self._sender.stop()
+
+    def _while_alive(self, lists: Iterable[list[Arrival]]) -> Iterator[list[Arrival]]:
+        """What the planner gives, and nothing more once the lease has ended. Runs in the feeder's thread."""
+        for some in lists:
+            if not self.share.holds:
+                return
+            yield some
+
+    async def _send(self) -> None:
+        assert self._sender is not None  # noqa: S101  (`_prepare` made it)
+        telling = asyncio.create_task(self._tell_on_and_on())
+        try:
+            async for event in self._sender.run():
+                self._still = 0
+                if isinstance(event, SenderShots):
+                    self._waiting_rows += len(event.batch)
+                    self._link.record(event.batch, self._shown)
+                elif isinstance(event, SenderNote):
+                    self._users = event.users
+                self._waiting.append(event)
+                if self._waiting_rows >= _TELL_ROWS:
+                    await self._tell()
+        finally:
+            telling.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await telling
+
+    async def _tell_on_and_on(self) -> None:
+        while True:
+            await asyncio.sleep(_TELL_S)
+            if self._waiting or self._beats >= _BEAT_TICKS:
+                await self._tell()
+
+    async def _tell(self) -> None:
+        """Tell what has come; with nothing, that this worker lives."""
+        events, self._waiting = self._waiting, []
+        self._rows, self._waiting_rows = self._rows + self._waiting_rows, 0
+        self._beats = 0
+        told = {"epoch": self.epoch, "users": self._users, "events": pack_events(events)}
+        await self._link.send(frames.EVENTS, told)
+
+
+@contextlib.asynccontextmanager
+async def _watched(worker: _Worker, lifeline: int | None) -> AsyncIterator[None]:
+    """Tick, and look at the lifeline, as long as the worker lives."""
+    loop = asyncio.get_running_loop()
+
+    async def tick() -> None:
+        while True:
+            await asyncio.sleep(_TICK_S)
+            worker.tick()
+
+    def cut() -> None:
+        loop.remove_reader(lifeline)  # type: ignore[arg-type]
+        worker.give_up("who started this worker is gone")
+
+    if lifeline is not None:
+        loop.add_reader(lifeline, cut)
+    ticking = asyncio.create_task(tick())
+    try:
+        yield
+    finally:
+        ticking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await ticking
+        if lifeline is not None:
+            loop.remove_reader(lifeline)
+
+
+def main(arguments: list[str]) -> int:
+    """`python -m tracer_bullet.runs.load.worker HOST PORT`: a worker that its fleet started."""
+    parser = argparse.ArgumentParser(description="A worker of a fleet on this machine.")
+    parser.add_argument("host")
+    parser.add_argument("port", type=int)
+    parser.add_argument("--lifeline", type=int)
+    parser.add_argument("--name", default="")
+    given = parser.parse_args(arguments)
+    try:
+        return asyncio.run(work(given.host, given.port, name=given.name, connect_s=60.0, lifeline=given.lifeline))
+    except TracerBulletError as error:
+        sys.stderr.write(f"{error}\n")  # its fleet reads this when it dies
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -61,6 +61,7 @@ def begin(job: ReplayJob, found: Survey, *, run_id: str, started_ns: int, planne
         token_id=f"{job.key.kid} until {now_s + lifetime_s}",
         fired_by=user_name(),
         versions={"tracer-bullet": __version__, "python": platform.python_version()},
+        override_window=job.windows.override,
     )
     return Beginning(
         manifest=manifest,

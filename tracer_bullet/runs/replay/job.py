@@ -14,6 +14,7 @@ from tracer_bullet.errors import UsageError
 from tracer_bullet.model import System
 from tracer_bullet.runs.context import Context, read_context
 from tracer_bullet.runs.job import Target, audit_rules, is_production, open_workspace, resolve_target
+from tracer_bullet.runs.windows import Windows, windows_of
 from tracer_bullet.workspace.accounts import load_accounts
 from tracer_bullet.workspace.load import Located, load_located
 from tracer_bullet.workspace.replay import Replay, change_timing
@@ -46,6 +47,7 @@ class ReplayJob:
     redactor: Redactor
     accounts: tuple[Mapping[str, str], ...]
     armed: bool
+    windows: Windows
     shard: Shard = Shard()
     seed: int = 1
 
@@ -74,11 +76,12 @@ def prepare_replay(
     unarmed: bool = False,
     shard: Shard | None = None,
     system: System | None = None,
+    override_window: str = "",
 ) -> ReplayJob:
     """Load and check all files of a replay. Raises WorkspaceError, UsageError or KeyFileError, all exit 2.
 
     `changes` are what the command line says in place of the file's `timing`. `system` replaces what the settings say of
-    the target's parts.
+    the target's parts. `override_window`: why it is replayed though a window of the target is closed.
     """
     spec = load_located(file, Replay)
     if changes:
@@ -122,4 +125,7 @@ def prepare_replay(
         accounts=() if identities is None else load_accounts(file.absolute().parent / identities),
         armed=not unarmed,
         shard=shard or Shard(),
+        windows=windows_of(
+            settings, resolved, command="replay", urls=spec.value.rewrite.hosts.values(), override=override_window
+        ),
     )

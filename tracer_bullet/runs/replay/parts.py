@@ -14,8 +14,8 @@ from tracer_bullet.model.arrival import Endpoint
 from tracer_bullet.model.shots import SHOT_ERRORS, ShotBatch
 from tracer_bullet.workspace.runs import RunFolder, write_whole
 
-# Rows in memory before a part is written; some 130 bytes each.
-PART_ROWS = 50_000
+# Rows in memory before a part is written; some 130 bytes each, and three times that while it is.
+PART_ROWS = 25_000
 
 _NAMED = ("endpoint", "error")
 # The others are different in each row: dictionaries of them take 15 MB while a part is written, and save nothing.

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from itertools import count
 
 from tracer_bullet.capture.archive import Archive, open_archive
@@ -126,13 +127,15 @@ async def replay(
 ) -> AsyncIterator[RunEvent]:
     """Replay and judge; the last event carries the verdict. `source`: as in `fire`.
 
-    Raises UnreachableError and StoppedError (TB993) before anything is sent, UsageError (TB987, TB992) for a recording
-    that cannot be replayed as asked. However it ends, the run folder holds what was sent and received until then.
+    Raises UnreachableError and StoppedError (TB993, TB1065) before anything is sent, UsageError (TB987, TB992) for a
+    recording that cannot be replayed as asked. However it ends, the run folder holds what was sent and received until
+    then.
     """
     if job.kill_file.exists():
         raise StoppedError(
             "TB993", "the kill switch is on", where=str(job.kill_file), cure="remove the file to replay again"
         )
+    job.windows.check(datetime.now(UTC))
     await check_reachable(job.target.url)
     archive = open_archive(job.archive)
     yield PhaseStarted(phase="survey", detail=f"{archive.info.count} exchanges of {job.archive.name}")
@@ -149,6 +152,8 @@ async def replay(
             target=job.target.url,
             bullets=run.beginning.requests,
         )
+        if told := job.windows.foretell(datetime.now(UTC), run.beginning.duration_s):
+            yield PhaseStarted(phase="windows", detail=told)
         try:
             async for event in _phases(run):
                 yield event
@@ -314,7 +319,8 @@ async def _pass(
     """One pass through an engine of its own; ends early for a reason, which is then in `run.stop`."""
     collector = run.collector(share)
     switch = kill_switch(run.job.kill_file, lambda: run.began_s)
-    flight = Pass(run.beginning.engine, (collector, *listeners), (switch, run.look, run.outside.look))
+    windows = run.job.windows.reason(lambda: run.began_s)
+    flight = Pass(run.beginning.engine, (collector, *listeners), (switch, windows, run.look, run.outside.look))
     limits = run.job.spec.value.limits if phase == "send" else None
     feed: Feed | None = None
 

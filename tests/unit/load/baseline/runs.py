@@ -24,7 +24,7 @@ def queue(rng: np.random.Generator, n: int, *, load: float, service_ms: float = 
 
 
 def waves(rng: np.random.Generator, n: int, *, alike: float, rate: float, scale: float = 1.0) -> tuple[Floats, Floats]:
-    """Lognormal latencies around 20 ms whose logarithms are an autoregressive series: each keeps `alike` of the last."""
+    """Lognormal latencies around 20 ms; their logarithms are an autoregressive series, each `alike` the last."""
     noise = rng.normal(size=n) * np.sqrt(1 - alike**2)
     series = np.empty(n)
     state = rng.normal()

@@ -55,4 +55,4 @@ def _enter(plugin: Plugin, session: Any, method: Any, url: Any, name: str | None
     except RefusedHostError:
         raise
     except StoppedError as error:
-        raise StopUser(str(error)) from error
+        raise StopUser(str(error)) from None

@@ -83,6 +83,16 @@ class Duties:
         """A sender has sent its share to the schedule's end: it takes nothing more."""
         self._close(sender, self.owned.pop(sender, frozenset()), _FOREVER)
 
+    def not_taken(self, sender: int, from_ns: int, since_ns: int) -> list[Duty]:
+        """What a sender could not take over in time, since it had planned that far already."""
+        before = next(
+            (d.residues for d in reversed(self.past) if d.sender == sender and d.to_ns == from_ns), frozenset()
+        )
+        gained = self.owned.get(sender, frozenset()) - before
+        if since_ns <= from_ns or not gained:
+            return []
+        return [Duty(sender=sender, residues=gained, from_ns=from_ns, to_ns=since_ns)]
+
     def end(self) -> None:
         """The run is over: what nobody has stays undone."""
         self._give_up(_FOREVER)

@@ -15,18 +15,19 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
-from tracer_bullet.runs.load.fleet.losses import span_ns_of
-
 from tracer_bullet.errors import UnreachableError
 from tracer_bullet.load.locust import frames
 from tracer_bullet.model.load import SenderEvent, SenderJob, SenderResult
 from tracer_bullet.model.replay import StopEvent
 from tracer_bullet.runs.load.fleet.crew import Crew
+from tracer_bullet.runs.load.fleet.losses import span_ns_of
 from tracer_bullet.runs.load.fleet.process import MasterProcess
 from tracer_bullet.runs.load.fleet.roll import Roll
 
 _NS: Final = 1_000_000_000
-# A start that is nearer leaves workers no time to get ready.
+# From the job to its first request: workers compile it and start an engine meanwhile.
+_LEAD_NS: Final = 5 * _NS
+_LOCAL_LEAD_NS: Final = 3 * _NS
 _NEAREST_NS: Final = 2 * _NS
 _TABLE_S: Final = 5.0
 _BYE_S: Final = 3.0
@@ -60,11 +61,9 @@ class Fleet:
 
     `stopped`: why the run is over before its time, by the page's Stop or the master's death. `results`: how each sender
     did, and what of its share is not accounted for. `table`, `errors`: Locust's own statistics of the last job
-    (tracer_bullet.load.locust.master). `start_ns`: when the job began, by this host's clock.
+    (tracer_bullet.load.locust.master). `start_ns`: when the job began, by this host's clock; `lead_ns`: how far ahead a
+    job's start should be.
     """
-
-    lead_ns = 5 * _NS
-    """How far ahead a job's start should be."""
 
     def __init__(self, options: FleetOptions) -> None:
         self._options = options
@@ -79,6 +78,7 @@ class Fleet:
         self._table_came = asyncio.Event()
         self._silent_beats = 0
         self._gone = ""
+        self.lead_ns = _LEAD_NS if options.expected else _LOCAL_LEAD_NS
         self.start_ns = 0
         self.stopped = ""
         self.table: list[dict[str, Any]] = []
@@ -101,7 +101,7 @@ class Fleet:
 
     async def __aexit__(self, *_: object) -> None:
         """Tell everybody that it is over, and end the processes."""
-        self._master.tell(None, frames.BYE, {})
+        self._roll.bye()
         async with self._stack:
             with contextlib.suppress(TimeoutError):
                 await self._until(lambda: not self._roll.here, _BYE_S)
@@ -120,7 +120,7 @@ class Fleet:
     @property
     def results(self) -> tuple[SenderResult, ...]:
         """How each sender did in the last job, those that were lost included."""
-        return tuple(member.result(self._options.lateness_ms) for member in self._roll.members)
+        return tuple(member.result(self._options.lateness_ms) for member in self._roll.members if member.state != "new")
 
     def look(self) -> StopEvent | None:
         """Why the run should end: the page's Stop, or the master's death."""
@@ -136,7 +136,7 @@ class Fleet:
         self._master.send(frames.RUNNING, job.base_url)
         self._roll.begin(job, span_ns=span_ns_of(job), linger_s=float(str(job.engine.get("total_s", 60.0))))
         if self._gone:
-            self._roll.end()
+            self._roll.end(self._gone)
         over = False
         try:
             while (event := await self._out.get()) is not None:

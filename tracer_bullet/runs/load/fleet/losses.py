@@ -35,7 +35,8 @@ def count_losses(job: SenderJob, duties: Duties, members: Iterable[Member], *, s
         given = planned_requests(job, duties.of(member.number), stopped_ns=stopped_ns) if member.lost else None
         if given is None:
             given = max(member.said, member.note.planned if member.note is not None else 0)
-        member.unaccounted = max(0, given - member.rows)
+        missing = planned_requests(job, member.gaps, stopped_ns=stopped_ns) or 0
+        member.unaccounted = max(0, given - member.rows) + missing
 
 
 def planned_requests(job: SenderJob, duties: Iterable[Duty], *, stopped_ns: int | None = None) -> int | None:

@@ -10,6 +10,7 @@ from tracer_bullet.engine.histogram.punctuality import Punctuality
 from tracer_bullet.model.load import SenderNote, SenderResult
 from tracer_bullet.model.shots import NOT_SENT, SHOT_ERRORS, ShotBatch
 from tracer_bullet.runs.load.fleet.clocks import Offset, RoundTrip, offset_of
+from tracer_bullet.runs.load.fleet.duties import Duty
 
 PINGS = 8
 _UNSENT = [index for index, error in enumerate(SHOT_ERRORS) if error in NOT_SENT]
@@ -20,8 +21,9 @@ class Member:
     """A worker. `number` is its sender's, `client` how Locust names it.
 
     `state`: `new` (its clock is not known), `idle`, `sending`, `ended` (with this job), `lost` (for good: whoever comes
-    again after that is another). `ready`: it has understood the job. `silent`: beats without a word of it while it
-    sends. `rows`: shots that it told of; `said`: how many it says it told.
+    again after that is another), `left` in order. `ready`: it has understood the job. `silent`: beats without a word
+    of it while it sends. `rows`: shots that it told of; `said`: how many it says it told. `gaps`: what it was to take
+    over, and could not.
     """
 
     number: int
@@ -34,8 +36,9 @@ class Member:
     rows: int = 0
     said: int = 0
     unaccounted: int = 0
-    clock: Offset = Offset()
+    clock: Offset = field(default_factory=Offset)
     trips: list[RoundTrip] = field(default_factory=list)
+    gaps: list[Duty] = field(default_factory=list)
     punctuality: Punctuality = field(default_factory=Punctuality)
     sent: int = 0
     note: SenderNote | None = None
@@ -57,7 +60,7 @@ class Member:
         """Another job."""
         self.state, self.ready = "sending", False
         self.silent = self.rows = self.said = self.unaccounted = self.sent = 0
-        self.punctuality, self.note = Punctuality(), None
+        self.punctuality, self.note, self.gaps = Punctuality(), None, []
 
     def count(self, batch: ShotBatch) -> None:
         """Count shots that it told of."""

@@ -10,20 +10,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
-from tracer_bullet.runs.load.fleet.losses import count_losses
-
 from tracer_bullet import __version__
 from tracer_bullet.load.locust import frames
 from tracer_bullet.model.load import SenderChange, SenderEvent, SenderJob, SenderNote, SenderShots
 from tracer_bullet.runs.load.fleet.clocks import RoundTrip
 from tracer_bullet.runs.load.fleet.duties import Duties, shards_for
+from tracer_bullet.runs.load.fleet.losses import count_losses
 from tracer_bullet.runs.load.fleet.member import Member
 from tracer_bullet.runs.load.fleet.packing import moved, pack_job, read_events
 
 _NS: Final = 1_000_000_000
-# From a loss being noticed, 4 to 6 s after the last sign of life, to the first iteration of whoever takes over. By then
-# the lost one has stopped: 3 s after it last heard the master, and its engine holds a second's worth. Those who take over
-# have planned a second ahead (load.share).
+# From a loss being noticed, 4 to 6 s after the last sign of life, to the first iteration of whoever takes over. By
+# then the lost one has stopped: 3 s after it last heard the master, and its engine holds a second's worth. Those who
+# take over have planned a second ahead (load.share).
 MARGIN_NS: Final = 3 * _NS
 # In beats of half a second.
 _SILENT: Final = 12
@@ -66,7 +65,7 @@ class Roll:
         self._duties = Duties(1)
         self._alone = self._lingering = self._stopping = 0
         self._stopped_ns: int | None = None
-        self.stopping = False
+        self.stopping = self._closing = False
         self.refused: list[str] = []
 
     @property
@@ -88,12 +87,17 @@ class Roll:
         self._duties.begin(member.number for member in members)
         self._alone = self._lingering = self._stopping = 0
         self._stopped_ns = None
-        self.members = members  # who was lost in an earlier job is told of there
+        self.members = [m for m in self.members if m.state != "lost"]  # who was lost before is told of there
         for member in members:
             self._enlist(member, 0)
             self._change(member, "joined", f"{member.name}; {member.clock_text}")
         if self.stopping:
             self.stop()
+
+    def bye(self) -> None:
+        """The fleet is over: whoever leaves now is not lost."""
+        self._closing = True
+        self._master.tell(None, frames.BYE, {})
 
     def stop(self) -> None:
         """End the job; whoever does not within seconds is lost."""
@@ -162,7 +166,10 @@ class Roll:
 
     def left(self, client: str) -> None:
         """Locust has it no more."""
-        if (member := self._clients.get(client)) is not None:
+        member = self._clients.get(client)
+        if member is not None and self._closing:
+            member.state = "left"
+        elif member is not None:
             self.lose(member, "it left")
 
     def missing(self, client: str) -> None:
@@ -173,7 +180,7 @@ class Roll:
     def died(self, name: str, how: str) -> None:
         """The process of a worker on this machine has ended."""
         for member in self.members:
-            if member.name == name:
+            if member.name == name and not self._closing:
                 self.lose(member, f"its process ended: {how}")
 
     def lose(self, member: Member, why: str, *, spread: bool = True) -> None:
@@ -191,6 +198,8 @@ class Roll:
             return  # it has sent all that it had
         if not self.stopping and spread:
             self._spread(member)
+        else:
+            self._duties.retire(member.number)
         self._settle()
 
     def message(self, client: str, kind: str, data: Any) -> None:
@@ -239,7 +248,14 @@ class Roll:
         member.begin()
         mine = {"residues": sorted(self._duties.owned[member.number]), "from_ns": from_ns}
         start_ns = job.start_ns + member.clock.ns
-        order = {"epoch": self._epoch, "sender": member.number, "job": self._packed, "start_ns": start_ns, **mine}
+        order = {
+            "epoch": self._epoch,
+            "sender": member.number,
+            "shards": job.shards,
+            "job": self._packed,
+            "start_ns": start_ns,
+            **mine,
+        }
         self._master.tell(member.client, frames.JOB, order)
 
     def _spread(self, member: Member) -> None:
@@ -265,6 +281,8 @@ class Roll:
         match kind:
             case frames.READY:
                 member.ready = True
+            case frames.TOOK:
+                member.gaps += self._duties.not_taken(member.number, int(data["from_ns"]), int(data["since_ns"]))
             case frames.EVENTS:
                 for event in read_events(data["events"], member.number):
                     self._heard(member, event)

@@ -32,7 +32,7 @@ class Arming:
 
     def __init__(self) -> None:
         self._endpoints: dict[str, _Endpoint] = {}
-        self._traces: dict[str, str] = {}
+        self._traces: dict[str, list[str]] = {}
 
     @property
     def armed(self) -> list[str]:
@@ -59,29 +59,33 @@ class Arming:
         state.trace_id = trace_id
         state.answered = bool(statuses) and statuses[-1] > 0
         state.fine = state.answered and statuses[-1] < 400
-        self._traces[trace_id] = endpoint
+        self._traces.setdefault(trace_id, []).append(endpoint)
 
-    def of_trace(self, trace_id: str) -> str | None:
-        """The endpoint that waits for this trace."""
-        return self._traces.get(trace_id)
+    def of_trace(self, trace_id: str) -> tuple[str, ...]:
+        """The endpoints that wait for this trace."""
+        return tuple(self._traces.get(trace_id, ()))
+
+    def is_armed(self, endpoint: str) -> bool:
+        """Whether it had a clean bullet."""
+        return endpoint in self._endpoints and self._endpoints[endpoint].armed
 
     def judged(self, trace_id: str, now_s: float) -> list[Answer]:
         """A trace that was awaited is clean."""
-        endpoint = self._traces.pop(trace_id, None)
-        if endpoint is None:
-            return []
-        state = self._endpoints[endpoint]
-        state.tries += 1
-        if state.fine or (state.answered and state.tries >= _MOST_TRIES):
-            state.armed, state.owner = True, None
-            answers: list[Answer] = [(owner, number, "armed") for owner, number in state.waiting]
-            state.waiting.clear()
-            return answers
-        return self.missed(endpoint, now_s)
+        answers: list[Answer] = []
+        for endpoint in self._traces.pop(trace_id, ()):
+            state = self._endpoints[endpoint]
+            state.tries += 1
+            if state.fine or (state.answered and state.tries >= _MOST_TRIES):
+                state.armed, state.owner = True, None
+                answers += [(owner, number, "armed") for owner, number in state.waiting]
+                state.waiting.clear()
+            else:
+                answers += self.missed(endpoint, now_s)
+        return answers
 
     def missed(self, endpoint: str, now_s: float) -> list[Answer]:
         """The request that went alone proved nothing: the next one goes alone."""
-        state = self._endpoints[endpoint]
+        state = self._endpoints.setdefault(endpoint, _Endpoint())
         state.owner = None
         return self._next(state, now_s)
 

@@ -97,10 +97,11 @@ class Desk:
     def judged(self, trace_ids: Iterable[str]) -> None:
         """These traces are clean."""
         for trace_id in trace_ids:
-            endpoint = self.arming.of_trace(trace_id)
+            endpoints = self.arming.of_trace(trace_id)
             self._answer(self.arming.judged(trace_id, time.monotonic()))
-            if endpoint is not None and endpoint in self.arming.armed:
-                self._tell_all({"t": "armed", "endpoint": endpoint})
+            for endpoint in endpoints:
+                if self.arming.is_armed(endpoint):
+                    self._tell_all({"t": "armed", "endpoint": endpoint})
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -151,16 +152,16 @@ class Desk:
         bullet = bullet_of(
             message, number=self._number, run_id=self._terms.run_id, root_id=f"{_chance.randrange(1, 2**64):016x}"
         )
-        arms = str(message["arms"])
+        arms = list(dict.fromkeys(map(str, message["arms"])))
         if bullet is not None:
             self._number += 1
             self._proof.add(bullet)
-        if not arms:
-            return
-        if bullet is None:
-            self._answer(self.arming.missed(arms, time.monotonic()))
-        else:
-            self.arming.sent(arms, bullet.trace_id, statuses=[shot.status or 0 for shot in bullet.shots])
+        for endpoint in arms:
+            statuses = [s.status or 0 for s in bullet.shots if s.step == endpoint] if bullet is not None else []
+            if bullet is None or not statuses:
+                self._answer(self.arming.missed(endpoint, time.monotonic()))
+            else:
+                self.arming.sent(endpoint, bullet.trace_id, statuses=statuses)
 
     def _hear_rows(self, peer: _Peer, message: dict[str, Any]) -> None:
         peer.names += map(str, message["new"])

@@ -51,7 +51,7 @@ def parse(arguments: Sequence[str]) -> LocustfileOptions:
     ours.add_argument("--bullets", type=Path)
     ours.add_argument("--allow-host", action="append", default=[], dest="allow_hosts")
     ours.add_argument("--flag-host", action="append", default=[], dest="flag_hosts")
-    ours.add_argument("--trace", choices=("task", "request"))
+    ours.add_argument("--trace", choices=("task", "user", "request"))
     ours.add_argument("--unarmed", action="store_true")
     ours.add_argument("--override-window", default="")
     ours.add_argument("--json", action="store_true", dest="as_json")
@@ -64,8 +64,9 @@ def parse(arguments: Sequence[str]) -> LocustfileOptions:
     theirs.add_argument("-t", "--run-time")
     theirs.add_argument("--worker", action="store_true")
     seen, _ = theirs.parse_known_args(rest)
+    found = {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
     return LocustfileOptions(
-        **{k: tuple(v) if isinstance(v, list) else v for k, v in found.items()},
+        **found,
         arguments=tuple(rest),
         locustfile=seen.locustfile,
         host=seen.host,

@@ -103,12 +103,13 @@ class _Run:
         self.told += len(fresh)
         self.desk.judged(v.trace_id for v in fresh if v.outcome is Outcome.PASSED)
         for verdict in fresh:
-            endpoint = self.desk.arming.of_trace(verdict.trace_id)
-            if verdict.outcome is Outcome.PASSED or endpoint is None or self.stop is not None:
+            endpoints = self.desk.arming.of_trace(verdict.trace_id)
+            if verdict.outcome is Outcome.PASSED or not endpoints or self.stop is not None:
                 continue
             errors = [f for f in verdict.findings if f.severity is Severity.ERROR]
             why = errors or [f for f in verdict.findings if f.severity is Severity.GAP]
-            detail = f"the first request to {endpoint}: {why[0].rule}: {why[0].message}" if why else endpoint
+            told = f"{why[0].rule}: {why[0].message}" if why else verdict.outcome.value
+            detail = f"the first request to {', '.join(endpoints)}: {told}"
             reason = "not-harmless" if errors else "not-armed"
             self.stop = StopEvent(reason=reason, detail=detail, after_s=self.after_s)
 
