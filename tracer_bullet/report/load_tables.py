@@ -38,9 +38,7 @@ def build_tables(report: LoadReport) -> tuple[LoadTable, ...]:
         _thresholds(report.thresholds),
         _capacity(capacity),
         _results("Steps", "Step", report.steps, "latency from the intended time"),
-        _results(
-            "Iterations", "Scenario", report.iterations, "from the first step's intended time to the last one's end"
-        ),
+        _results("Iterations", "Scenario", report.iterations, "whole ones, from the first step's intended time on"),
         _failures(report.failures),
         _baseline(report.baseline, report.baseline_run),
         _services(report.services, report.sampling),

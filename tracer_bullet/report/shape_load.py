@@ -21,7 +21,7 @@ class LoadRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadTable:
-    """A table. `heads`: the name's head, then one a cell; `narrow`: the cells that a terminal has room for, by place."""
+    """A table. `heads`: the name's head, then one a cell; `narrow`: the places of cells that a terminal has room for."""
 
     title: str
     heads: tuple[str, ...]
