@@ -28,6 +28,10 @@ class ProgressLine:
 
     def tell(self, event: RunEvent) -> None:
         """Show one event."""
+        if isinstance(event, PhaseStarted) and event.phase == "windows":  # what must be read, wherever it goes
+            self.end()
+            click.echo(f"WARNING: {event.detail}", err=True)
+            return
         if not self._shows:
             return
         if isinstance(event, RunStarted):

@@ -163,9 +163,8 @@ class Planner:
                     self._miss(number + at, due_ns[at:stale])
                     at = stale
                 elif stale > at or until <= at:
-                    wait_ns = _NS if stale > at else int(due_ns[at]) - self._ahead_ns - now_ns
                     yield []
-                    self._wait(wait_ns / _NS)
+                    self._wait(None if stale > at else int(due_ns[at]) - self._ahead_ns)
                 else:
                     until = min(until, at + _CLAIM)
                     yield from self._claim(number + at, due_ns[at:until])
@@ -217,7 +216,7 @@ class Planner:
             else:
                 yield []
                 next_ns = users.next_ns()
-                self._wait(_PULL_S if next_ns is None else (next_ns - ahead_ns - now_ns) / _NS, unless=self._ended)
+                self._wait(None if next_ns is None else next_ns - ahead_ns, unless=self._ended)
 
     def _plan(self, number: int, user: int, due_ns: int, *, after: int = -1, pause_ns: int = -1) -> Planned:
         session, part = self._iteration(number, due_ns, user=user, after=after, pause_ns=pause_ns)
@@ -264,10 +263,11 @@ class Planner:
         """Now, in ns from the schedule's start."""
         return self._now_ns() - self._job.start_ns
 
-    def _wait(self, seconds: float, unless: deque[tuple[int, int]] | None = None) -> None:
+    def _wait(self, until_ns: int | None, unless: deque[tuple[int, int]] | None = None) -> None:
+        seconds = _PULL_S if until_ns is None else min((until_ns - self._now()) / _NS, _PULL_S)
         with self._changed:
-            if not self._stopping and not unless:
-                self._changed.wait(min(max(seconds, _NAP_S), _PULL_S))
+            if seconds > 0 and not self._stopping and not unless:
+                self._changed.wait(max(seconds, _NAP_S))
 
 
 def _steady() -> Callable[[], int]:

@@ -73,6 +73,7 @@ class Users:
         self._coming: list[tuple[int, int, int]] = []  # begin, end, user
         self._there: dict[int, _User] = {}
         self._lately_ns = _UNKNOWN_NS + think_ns
+        self._is_guess = True
         self._at_limit = False
 
     def __len__(self) -> int:
@@ -109,7 +110,8 @@ class Users:
         user = self._there[number]
         user.under -= 1
         took = max(0, ended_ns - user.began_ns)
-        self._lately_ns = max(took, self._lately_ns - (self._lately_ns - took) // 16)
+        less_ns = 0 if self._is_guess else self._lately_ns - (self._lately_ns - took) // 16
+        self._lately_ns, self._is_guess = max(took, less_ns), False
         if user.under:
             user.began_ns = ended_ns + user.pause_ns
             self._plan_behind(user, now_ns)

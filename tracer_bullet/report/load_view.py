@@ -116,7 +116,8 @@ def _warm_up(report: LoadReport) -> str:
 
 def _iterations(report: LoadReport) -> str:
     a = report.accounting
-    return f"{text.count(a.begun)} begun: {text.count(a.whole)} whole, {text.count(a.broken)} broken, {text.count(a.cut)} cut"
+    parts = ((a.whole, "whole"), (a.broken, "broken"), (a.cut, "cut"))
+    return f"{text.count(a.begun)} begun: {', '.join(f'{text.count(n)} {what}' for n, what in parts)}"
 
 
 def _quantiles(q: Quantiles) -> str:

@@ -21,7 +21,7 @@ class LoadRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadTable:
-    """A table. `heads`: the name's head, then one a cell; `narrow`: the places of cells that a terminal has room for."""
+    """A table. `heads`: the name's head, then one a cell; `narrow`: the places of cells that fit a terminal."""
 
     title: str
     heads: tuple[str, ...]

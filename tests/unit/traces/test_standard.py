@@ -72,8 +72,15 @@ SPAN = st.builds(
     ms=st.integers(0, 10).map(lambda n: n * 100_000_000),
     failed=st.booleans(),
     status=st.sampled_from(
-        [{}, {"http.response.status_code": "404"}, {"http.status_code": "500"}, {"rpc.grpc.status_code": "5"},
-         {"rpc.grpc.status_code": "13"}, {"rpc.response.status_code": "NOT_FOUND"}, {"http.status_code": "4"}]
+        [
+            {},
+            {"http.response.status_code": "404"},
+            {"http.status_code": "500"},
+            {"rpc.grpc.status_code": "5"},
+            {"rpc.grpc.status_code": "13"},
+            {"rpc.response.status_code": "NOT_FOUND"},
+            {"http.status_code": "4"},
+        ]
     ),  # fmt: skip
     kind=st.sampled_from([SpanKind.SERVER, SpanKind.CONSUMER, SpanKind.INTERNAL]),
 )
@@ -117,9 +124,7 @@ def test_a_window_holds_what_it_should(calls: list[tuple[int, int, bool]], windo
 
 
 def made(duration: int = 1, *, failed: bool = False, operation: str = "GET /", service: str = "shop") -> StandardCall:
-    return StandardCall(
-        service=service, operation=operation, duration_ns=duration, failed=failed, client_fault=False
-    )
+    return StandardCall(service=service, operation=operation, duration_ns=duration, failed=failed, client_fault=False)
 
 
 def test_an_operation_alone() -> None:

@@ -30,8 +30,9 @@ class Histograms:
     """All that is counted of a run's shots. Memory grows with endpoints, not with shots.
 
     A shot is *sent* unless it never left, for whatever reason (`NOT_SENT`, no `sent_ns`); it *failed* when it was sent
-    and no whole answer came, or an unexpected one, whose status is counted all the same. Latencies are of all that was sent, failures included, since
-    leaving out time-outs would flatter; only what the end of the run, or of the engine, cut off is left out.
+    and no whole answer came, or an unexpected one, whose status is counted all the same. Latencies are of all that was
+    sent, failures included, since leaving out time-outs would flatter; only what the end of the run, or of the engine,
+    cut off is left out.
     """
 
     def __init__(self, series: SecondSeries | None = None) -> None:

@@ -57,7 +57,7 @@ def draw(strategy: SearchStrategy[Any], count: int, *, seed: int, where: str) ->
     except UsageError:
         raise
     except HypothesisException as error:
-        raise UsageError("TB1019", f"nothing can be drawn: {error or type(error).__name__}", where=where) from None
+        raise UsageError("TB1019", f"nothing can be drawn: {str(error) or type(error).__name__}", where=where) from None
     except Exception as error:
         raise UsageError("TB1015", f"drawing a row failed: {type(error).__name__}: {error}", where=where) from error
     return found[:count]

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from tracer_bullet.errors import UsageError
 
 if TYPE_CHECKING:
-    from tracer_bullet.load.locustfile.clients import BulletInterceptor, bullet
+    from tracer_bullet.load.locustfile.clients import bullet
+    from tracer_bullet.load.locustfile.grpc import BulletInterceptor
     from tracer_bullet.load.locustfile.users import TracerFastHttpUser, TracerUser
 
 __all__ = ["BulletInterceptor", "TracerFastHttpUser", "TracerUser", "bullet"]
 
-_PLACES = {"TracerUser": "users", "TracerFastHttpUser": "users", "bullet": "clients", "BulletInterceptor": "clients"}
+_PLACES = {"TracerUser": "users", "TracerFastHttpUser": "users", "bullet": "clients", "BulletInterceptor": "grpc"}
 
 
 def check_locust() -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 from tracer_bullet.load.locustfile.net import permitted
 from tracer_bullet.load.locustfile.plugin import install
@@ -37,27 +36,3 @@ def bullet(method: str, name: str, *, url: str = "") -> Iterator[Mapping[str, st
     finally:
         hit.reset(token)
         plugin.leave(entered)
-
-
-class BulletInterceptor:
-    """A client interceptor for gRPC: `grpc.intercept_channel(channel, BulletInterceptor())`. For all four kinds of call.
-
-    The flag travels as metadata. Calls through gRPC's C core need `grpc.experimental.gevent.init_gevent()`, as with
-    Locust always. Has the methods of gRPC's four interceptor classes, which need no base class.
-    """
-
-    def intercept_unary_unary(self, proceed: Callable[..., Any], details: Any, request: Any) -> Any:
-        """See grpc.UnaryUnaryClientInterceptor."""
-        return _called(proceed, details, request)
-
-    def intercept_unary_stream(self, proceed: Callable[..., Any], details: Any, request: Any) -> Any:
-        """See grpc.UnaryStreamClientInterceptor."""
-        return _called(proceed, details, request)
-
-    def intercept_stream_unary(self, proceed: Callable[..., Any], details: Any, requests: Any) -> Any:
-        """See grpc.StreamUnaryClientInterceptor."""
-        return _called(proceed, details, requests)
-
-    def intercept_stream_stream(self, proceed: Callable[..., Any], details: Any, requests: Any) -> Any:
-        """See grpc.StreamStreamClientInterceptor."""
-        return _called(proceed, details, requests)

@@ -156,7 +156,7 @@ class Plugin:
         if (run := task_run.get()) is not None:
             run.last_sent_ns = exchange.sent_ns
         if alone is not None:
-            unclaimed.set((*unclaimed.get()[1 - _MOST_UNCLAIMED :], alone))
+            self.custom(alone)
         carriers = flag_headers(
             current.trace.trace_id,
             exchange.span_id,
@@ -173,9 +173,13 @@ class Plugin:
         if alone is not None:
             self.leave(alone)
 
+    def custom(self, entered: Hit) -> None:
+        """A custom client has sent a request; Locust's event for it is still to come."""
+        unclaimed.set((*unclaimed.get()[1 - _MOST_UNCLAIMED :], entered))
+
     def stranger(self, name: str) -> None:
         """A request of a custom client to a host that is allowed: it goes without the flag."""
-        unclaimed.set((*unclaimed.get()[1 - _MOST_UNCLAIMED :], Hit(endpoint=name, trace=None, sent_ns=self.now_ns())))
+        self.custom(Hit(endpoint=name, trace=None, sent_ns=self.now_ns()))
 
     def stop(self, code: int, why: str) -> None:
         """Refuse all requests from now on, and end Locust with this exit code."""

@@ -33,7 +33,7 @@ from tracer_bullet.runs.replay.parts import ShotParts
 from tracer_bullet.runs.replay.proof import Proof
 from tracer_bullet.runs.sources import check_reachable, open_source
 from tracer_bullet.traces import TraceSource
-from tracer_bullet.workspace.runs import create_run, new_run_id, write_json
+from tracer_bullet.workspace.runs import create_run, new_run_id, read_json, write_json
 
 _chance = random.SystemRandom()
 
@@ -193,7 +193,8 @@ def _write_outputs(run: Run) -> None:
     from tracer_bullet.runs.load.outputs import write_load_outputs  # noqa: PLC0415
     from tracer_bullet.runs.outputs import write_outputs  # noqa: PLC0415
 
-    write_load_outputs(run.folder, run.steps, run.figures, run.job)
+    report = read_json(run.folder.load, LoadReport)
+    write_load_outputs(run.folder, run.steps, run.figures, report, start_ns=run.start_ns)
     write_outputs(run.folder, run.job.context.catalog)
 
 

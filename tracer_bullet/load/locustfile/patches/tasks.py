@@ -17,7 +17,7 @@ def patch(plugin: Plugin) -> None:
     """`execute_task` is where all kinds of task sets come through."""
     for kind in (TaskSet, DefaultTaskSet):
         kind.execute_task = _traced(plugin, kind.execute_task)  # type: ignore[method-assign]
-    User.run = _lived(plugin, User.run)  # type: ignore[method-assign]
+    User.run = _lived(plugin, User.run)  # type: ignore[method-assign,misc]  # final for subclasses
 
 
 def _lived(plugin: Plugin, original: Callable[..., Any]) -> Callable[..., Any]:

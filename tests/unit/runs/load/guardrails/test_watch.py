@@ -73,9 +73,7 @@ def test_a_target_that_falls_ill(target: Target) -> None:
             target.says.status = 503
             stop = await until_it_stops(guardrails)
             assert stop.reason == "guardrail"
-            assert stop.detail == (
-                "health /health: it answered 503, 2 times in a row (allowed: 2xx within 2 s)"
-            )
+            assert stop.detail == ("health /health: it answered 503, 2 times in a row (allowed: 2xx within 2 s)")
             (reading,) = guardrails.readings()
             assert (reading.name, reading.broken, reading.last) == ("health /health", True, "it answered 503")
             assert reading.looks >= 3
@@ -249,5 +247,3 @@ def test_an_authority_that_is_not_there(target: Target, tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="TB1064"):
         asyncio.run(main())
-
-
