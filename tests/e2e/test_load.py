@@ -27,21 +27,25 @@ load:
 """
 
 
+def dumps(shop: Any) -> dict[str, Any]:
+    return {name: dump_database(url) for name, url in shop.database_urls.items()}
+
+
 @pytest.fixture
 def checkout(workspace: Path) -> Path:
     """The workspace's own scenario; the test adds its `load`."""
     return workspace / "scenarios" / "checkout.yaml"
 
 
-def test_the_shop_under_load(firing_range: Callable[..., Any], checkout: Path, tmp_path: Path) -> None:
+def test_the_shop_under_load(firing_range: Callable[..., Any], checkout: Path, postgres: PostgresServer) -> None:
     write_scenario(checkout.parents[1], "browse", BROWSE)
     checkout.write_text(checkout.read_text() + LOAD + PATIENT)
-    with PostgresServer(tmp_path / "pg") as postgres, firing_range(database=postgres.url) as r:
-        before = dump_database(r.shop.database_url)
-        charged = len(r.shop.charges())
+    databases = {name: postgres.create_database() for name in ("cart", "checkout", "inventory", "payment")}
+    with firing_range(databases=databases) as r:
+        before, charges = dumps(r.shop), r.shop.third_party_calls
         verdict, folder, report = run_load(checkout, r)
-        assert dump_database(r.shop.database_url) == before
-        assert len(r.shop.charges()) == charged
+        assert dumps(r.shop) == before
+        assert r.shop.third_party_calls == charges
     assert verdict.outcome is Outcome.PASSED, verdict.findings
     accounting = report.accounting
     assert accounting.begun == accounting.whole == 32, "8 a second for 4 measured seconds"
@@ -55,8 +59,8 @@ def test_the_shop_under_load(firing_range: Callable[..., Any], checkout: Path, t
         "browse / products",
         "browse / again",
     }
-    assert steps["checkout / browse"] == steps["checkout / buy"]
-    assert steps["browse / products"] == steps["browse / again"] > steps["checkout / buy"]
+    # An iteration that began in the warm-up may have later steps after it.
+    assert steps["checkout / browse"] <= steps["checkout / buy"] < steps["browse / products"] <= steps["browse / again"]
     assert [t.met for t in report.thresholds] == [True, True, True], report.thresholds
     assert {s.service for s in report.services} >= {"checkout", "payment"}
     assert report.audited > 20

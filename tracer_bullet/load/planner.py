@@ -32,7 +32,7 @@ _NS: Final = 1_000_000_000
 _LIST: Final = 64
 # Iterations that are claimed at once when they are in time.
 _CLAIM: Final = 512
-# How long a pull blocks at most. Then it gives an empty list, so that the feeder looks at what it holds already.
+# After it an empty list is given, so that the feeder looks at what it holds already.
 _PULL_S: Final = 0.2
 # At high rates not each iteration is waited for alone.
 _NAP_S: Final = 0.005
@@ -64,17 +64,20 @@ class Planner:
     far: `planned` arrivals and `iterations`, missed ones included, of which `stale` were missed; `users` are there now.
     `ending` says in words what ends the traffic before its profile does, empty when nothing does.
 
-    `now_ns` is Unix time; by default a clock that no step of the system's disturbs, as the engine's. Raises UsageError
+    A pull blocks for `pull_s` at most. `now_ns` is Unix time; by default a clock that no step of the system's disturbs, as the engine's. Raises UsageError
     for what a profile or a script refuses, TB1003 for a unique feed without rows.
     """
 
-    def __init__(self, job: SenderJob, share: Share, *, now_ns: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self, job: SenderJob, share: Share, *, now_ns: Callable[[], int] | None = None, pull_s: float = _PULL_S
+    ) -> None:
         parts = read_parts(job)
         load = parts.load
         self._job = job
         self._parts: Parts = parts
         self._share = share
         self._now_ns = now_ns or _steady()
+        self._pull_s = pull_s
         self.scripts = parts.scripts
         self.origins = [parts.origin]
         self.endpoints = [endpoint for script in parts.scripts for endpoint in script.endpoints]
@@ -264,10 +267,10 @@ class Planner:
         return self._now_ns() - self._job.start_ns
 
     def _wait(self, until_ns: int | None, unless: deque[tuple[int, int]] | None = None) -> None:
-        seconds = _PULL_S if until_ns is None else min((until_ns - self._now()) / _NS, _PULL_S)
+        seconds = self._pull_s if until_ns is None else min((until_ns - self._now()) / _NS, self._pull_s)
         with self._changed:
             if seconds > 0 and not self._stopping and not unless:
-                self._changed.wait(max(seconds, _NAP_S))
+                self._changed.wait(max(seconds, min(_NAP_S, self._pull_s)))
 
 
 def _steady() -> Callable[[], int]:

@@ -141,6 +141,11 @@ class StandardTap:
         """No longer."""
         self._meters = tuple(m for m in self._meters if m is not meter)
 
+    @property
+    def watched(self) -> set[str]:
+        """The services of all meters."""
+        return {meter.service for meter in self._meters}
+
     def window_of(self, meter: StandardMeter) -> StandardWindow:
         """What a meter has counted, now."""
         return meter.window(self._clock())
@@ -151,8 +156,7 @@ class StandardTap:
         if not meters:
             return
         now_s = self._clock()
-        watched = {meter.service for meter in meters}
-        for call in standard_calls(columns, watched):
+        for call in standard_calls(columns, {meter.service for meter in meters}):
             for meter in meters:
                 meter.add(call, now_s)
 

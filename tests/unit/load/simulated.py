@@ -104,7 +104,7 @@ class Run:
     ) -> None:
         self.clock = clock or Clock(job.start_ns - 500_000_000)
         self.share = share or Share(job.shards, range(job.shards))
-        self.planner = Planner(job, self.share, now_ns=self.clock)
+        self.planner = Planner(job, self.share, now_ns=self.clock, pull_s=0.0001)
         self.engine = Engine(self.clock, job.start_ns, took, keep=keep)
         self._told_after_ns = told_after_ns
         self._lists = iter(self.planner)

@@ -1,4 +1,4 @@
-"""Claim: a trace that is not of the share can be claimed for a while, whole, whenever its spans come; memory is bounded."""
+"""Claim: a trace that is not of the share can be claimed for a while, whole, and memory is bounded."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ SPAN = st.builds(
             {"rpc.response.status_code": "NOT_FOUND"},
             {"http.status_code": "4"},
         ]
-    ),  # fmt: skip
+    ),
     kind=st.sampled_from([SpanKind.SERVER, SpanKind.CONSUMER, SpanKind.INTERNAL]),
 )
 OBJECTIVES = [latency(0.9, 300), availability(0.9), replace(availability(0.9), client_errors=True)]

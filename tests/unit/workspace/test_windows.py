@@ -15,13 +15,15 @@ from tracer_bullet.workspace.windows import DAYS, WindowsSpec, closes, judge_win
 
 # Half an hour of summer time, changes at midnight, a day that never was, 45 minutes of offset, none at all.
 ZONES = (
-    "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Havana", "Pacific/Apia", "Asia/Kathmandu", "UTC",
+    "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Havana", "Pacific/Apia", "Asia/Kathmandu",
+    "UTC",
 )  # fmt: skip
 # Around changes of these clocks.
 MOMENTS = st.sampled_from(
     [
-        datetime(2026, 3, 29, 1, tzinfo=UTC), datetime(2026, 10, 25, 1, tzinfo=UTC), datetime(2026, 3, 8, 7, tzinfo=UTC),
-        datetime(2026, 11, 1, 6, tzinfo=UTC), datetime(2026, 10, 3, 15, 30, tzinfo=UTC),
+        datetime(2026, 3, 29, 1, tzinfo=UTC), datetime(2026, 10, 25, 1, tzinfo=UTC),
+        datetime(2026, 3, 8, 7, tzinfo=UTC), datetime(2026, 11, 1, 6, tzinfo=UTC),
+        datetime(2026, 10, 3, 15, 30, tzinfo=UTC),
         datetime(2026, 3, 8, 5, tzinfo=UTC), datetime(2011, 12, 30, 10, tzinfo=UTC), datetime(2026, 7, 1, tzinfo=UTC),
     ]
 )  # fmt: skip

@@ -19,12 +19,18 @@ _LINGER_MS: Final = 1000
 
 # How often a full queue is looked at.
 _FULL_S: Final = 0.01
+# After so long without a word it is tried again to open anew.
+_UNHEARD_S: Final = 1.0
+BEAT: Final = "heartbeat"
 
 
 class Link:
     """A socket that can be opened anew under the same identity, as the master may ask for.
 
     When the network is cut, ZeroMQ connects again by itself, and sends what waited; what had left is lost.
+
+    A master ignores a second connection of an identity for as long as it knows the first one, and nobody is told. So
+    after opening anew only a heartbeat is said, and all else waits until a word of the master's shows that it hears us.
     """
 
     def __init__(self, host: str, port: int, node_id: str) -> None:
@@ -34,8 +40,10 @@ class Link:
         self._context = zmq.asyncio.Context()
         self._socket: zmq.asyncio.Socket | None = None
         self._ipv6 = False
-        self._reopening: list[bytes] | None = None
+        self._held: list[bytes] | None = None
+        self._beat = b""
         self._in_turn = asyncio.Lock()
+        self._closed = False
         self.unsent = 0
 
     async def open(self) -> None:
@@ -58,22 +66,24 @@ class Link:
 
     async def reopen(self) -> None:
         """Connect again. What waits has a second to leave by the old connection; what is said meanwhile waits."""
-        self._reopening = []
+        again = self._held is not None
+        self._held = self._held or []
         old, self._context = self._context, zmq.asyncio.Context()
-        self._drop(linger_ms=_LINGER_MS)
-        # To the end, since a master ignores a second connection of the same identity.
+        self._drop(linger_ms=0 if again else _LINGER_MS)
         await asyncio.to_thread(old.term)
         self._connect()
-        waited, self._reopening = self._reopening, None
-        for packed in waited:
-            await self._say(packed)
+        if self._beat:
+            await self._say(self._beat)
 
     async def send(self, kind: str, data: Any = None) -> None:
         """Say something; never waits. `unsent` counts what a full queue did not take."""
         packed = pack(Message(kind, data, self._node_id))
-        if self._reopening is not None:
-            self._reopening.append(packed)
-        elif self._socket is not None and not await self._say(packed):
+        if kind == BEAT:
+            self._beat = packed
+        elif self._held is not None:
+            self._held.append(packed)
+            return
+        if self._socket is not None and not await self._say(packed):
             self.unsent += 1
 
     async def send_surely(self, kind: str, data: Any, until: Callable[[], bool]) -> bool:
@@ -81,20 +91,33 @@ class Link:
         `until` was true first, or the link closed."""
         packed = pack(Message(kind, data, self._node_id))
         async with self._in_turn:
-            while self._reopening is not None or (self._socket is not None and not await self._say(packed)):
-                if until():
+            while self._held is not None or not await self._say(packed):
+                if until() or self._closed:
                     return False
                 await asyncio.sleep(_FULL_S)
-            return self._socket is not None
+            return True
 
     async def receive(self) -> Message | None:
         """The next message; None for one that cannot be read."""
-        if self._socket is None:
-            raise ConnectionError("the link to the Locust master is closed")
-        return unpack(await self._socket.recv())
+        while self._socket is not None:
+            if self._held is None:
+                return unpack(await self._socket.recv())
+            try:
+                raw = await asyncio.wait_for(self._socket.recv(), _UNHEARD_S)
+            except TimeoutError:
+                await self.reopen()
+                continue
+            held, self._held = self._held, None
+            for packed in held:
+                self.unsent += not await self._say(packed)
+            return unpack(raw)
+        raise ConnectionError("the link to the Locust master is closed")
 
     async def close(self, *, heard: bool) -> None:
         """Close; when anybody has `heard` us, what was said last has a second to leave."""
+        self._closed = True
+        for packed in self._held or ():
+            await self._say(packed)
         self._drop(linger_ms=_LINGER_MS if heard else 0)
         # Waits for the lingering, which the event loop must not.
         await asyncio.to_thread(self._context.term)

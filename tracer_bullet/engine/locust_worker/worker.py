@@ -16,7 +16,7 @@ from typing import Any, Final, Self
 from tracer_bullet.engine.locust_worker.deltas import Deltas, Endpoints
 from tracer_bullet.engine.locust_worker.exact import KEY
 from tracer_bullet.engine.locust_worker.messages import Message, spawn_job
-from tracer_bullet.engine.locust_worker.wire import Link
+from tracer_bullet.engine.locust_worker.wire import BEAT, Link
 from tracer_bullet.errors import UnreachableError
 from tracer_bullet.model.shots import ShotBatch
 
@@ -285,7 +285,7 @@ class LocustWorker:
         while not self.gone:
             cpu, memory = self._usage()
             beat = {"state": self._state, "current_cpu_usage": cpu, "current_memory_usage": memory}
-            await self._link.send("heartbeat", beat)
+            await self._link.send(BEAT, beat)
             await asyncio.sleep(min(_HEARTBEAT_S, self._silence_s / 4))
 
     async def _listen_for_silence(self) -> None:

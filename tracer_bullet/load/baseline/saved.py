@@ -2,7 +2,7 @@
 
 By step: every latency by its histogram slot, and a few dozen blocks of time with how many requests of each lay at or
 below the run's own percentiles. The blocks tell how much requests that were near in time were alike (variance.py).
-A step of a long run takes some tens of kilobytes.
+A step of a long run takes some ten to a hundred kilobytes.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import unquote
 
 import schemathesis
 import yaml
@@ -105,7 +106,9 @@ def _body_row(case: Any) -> dict[str, Any] | None:
 def _case_row(case: Any) -> dict[str, Any] | None:
     """None for a body that is no text."""
     row: dict[str, Any] = {}
-    for part in (case.cookies, case.headers, case.query, case.path_parameters):
+    # Schemathesis has percent-encoded what stands in the path; so does a scenario.
+    path = {n: unquote(v) if isinstance(v, str) else v for n, v in (case.path_parameters or {}).items()}
+    for part in (case.cookies, case.headers, case.query, path):
         row |= {_NO_NAME.sub("_", name): value for name, value in (part or {}).items()}
     if case.media_type is None:
         return row

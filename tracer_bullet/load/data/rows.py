@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -93,6 +94,10 @@ def drawn_row(
                 raise _unknown(name, spec, scenario, where)
             continue
         row[variable] = _scalar(item, variable, where)
+        if not source.is_strict and isinstance(item, str):
+            # Documents' parameters come as they are sent, `true` as a text.
+            with contextlib.suppress(UsageError):
+                row[variable] = like_default(scenario.variables[variable], variable, item, where)
     return row
 
 

@@ -67,7 +67,9 @@ def _guarded(call: Callable[[], Any], what: str, where: str) -> Any:
     except UsageError:
         raise
     except Exception as error:
-        last = traceback.extract_tb(error.__traceback__)[-1]
+        frames = traceback.extract_tb(error.__traceback__)
+        theirs = [f for f in frames[1:] if "site-packages" not in f.filename and not f.filename.startswith("<")]
+        last = (theirs or frames)[-1]
         raise UsageError(
             "TB1015",
             f"{what} cannot be used: {type(error).__name__}: {error}",

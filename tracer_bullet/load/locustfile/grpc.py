@@ -19,11 +19,11 @@ _Details = namedtuple(  # noqa: PYI024  # gRPC's own is one
 )
 
 
-class BulletInterceptor(  # type: ignore[misc]  # gRPC has no types
-    grpc.UnaryUnaryClientInterceptor,
-    grpc.UnaryStreamClientInterceptor,
-    grpc.StreamUnaryClientInterceptor,
-    grpc.StreamStreamClientInterceptor,
+class BulletInterceptor(
+    grpc.UnaryUnaryClientInterceptor,  # type: ignore[misc]  # gRPC has no types
+    grpc.UnaryStreamClientInterceptor,  # type: ignore[misc]
+    grpc.StreamUnaryClientInterceptor,  # type: ignore[misc]
+    grpc.StreamStreamClientInterceptor,  # type: ignore[misc]
 ):
     """`grpc.intercept_channel(channel, BulletInterceptor("shop:50051"))`, for all four kinds of call.
 
@@ -86,6 +86,7 @@ class BulletInterceptor(  # type: ignore[misc]  # gRPC has no types
                 call.result()  # a greenlet waits here, so that the call has ended when Locust hears of it
         except grpc.RpcError as error:
             end(error)
+            plugin.custom(entered)
             raise
         if not streamed:
             end(call)

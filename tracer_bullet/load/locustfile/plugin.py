@@ -123,6 +123,10 @@ class Plugin:
         trace = self.traces.begin_request(endpoint, arms=arms)
         return Hit(endpoint=endpoint, trace=trace, sent_ns=self.now_ns())
 
+    def arms(self, entered: Hit) -> bool:
+        """Whether an endpoint waits for this request."""
+        return entered.trace is not None and entered.endpoint in entered.trace.arms
+
     def leave(self, entered: Hit) -> None:
         """Its answer is whole, or there is none."""
         entered.ended_ns = self.now_ns()

@@ -34,9 +34,12 @@ Message = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """On what terms a process sends. `flagged`, `allowed`: hosts, as `host` or `host:port`; `baggage`: the members of a
-    bullet; `trace`: `task`, `user` or `request`; `rate`: traces that are audited, a second; `armed`: whether endpoints wait
-    for a clean bullet; `target`: the URL for users without a host."""
+    """On what terms a process sends.
+
+    `flagged`, `allowed`: hosts, as `host` or `host:port`; `baggage`: the members of a bullet; `trace`: `task`, `user` or
+    `request`; `rate`: traces that are audited, a second; `armed`: whether endpoints wait for a clean bullet; `target`:
+    the URL for users without a host.
+    """
 
     run_id: str
     target: str

@@ -116,10 +116,11 @@ class Sampler:
 class TaskRun:
     """One execution of a task, or what a user does outside of tasks; its trace begins with its first request."""
 
-    __slots__ = ("last_sent_ns", "name", "trace")
+    __slots__ = ("is_task", "last_sent_ns", "name", "trace")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, is_task: bool) -> None:
         self.name = name
+        self.is_task = is_task
         self.last_sent_ns = 0
         self.trace: Trace | None = None
 

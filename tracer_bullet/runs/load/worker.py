@@ -167,7 +167,10 @@ class _Worker:
         """Jobs, one after the other."""
         while (task := await self._tasks.get()) is not None:
             await task.run()
-        return ExitCode.PASSED if self._in_order else ExitCode.INCONCLUSIVE
+        if self._in_order:
+            return ExitCode.PASSED
+        sys.stderr.write(f"{self.over}\n")
+        return ExitCode.INCONCLUSIVE
 
 
 class _Task:

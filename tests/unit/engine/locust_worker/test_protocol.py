@@ -196,6 +196,7 @@ def test_it_connects_anew_when_told_to_and_goes_on() -> None:
         async with asyncio.timeout(10):
             while worker._link._socket is before:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
+        await master.say("heartbeat")  # the answer to the one that it says first
         await worker.report_exception("still here")
         assert (await master.hears("exception")).data == {"msg": "still here", "traceback": ""}
         assert not worker.stopping.is_set()

@@ -16,7 +16,7 @@ def queue(rng: np.random.Generator, n: int, *, load: float, service_ms: float = 
     between = rng.exponential(service_ms / load, n)
     service = rng.exponential(service_ms, n)
     # Some time before, so that the queue is as in the long run: waiting starts from its own distribution.
-    first = rng.exponential(service_ms / (1 - load)) if rng.random() < load else 0.0
+    first = rng.exponential(service_ms / (1 - load)) if load < 1 and rng.random() < load else 0.0
     steps = np.concatenate(([first], service[:-1] - between[1:]))
     path = np.cumsum(steps)
     waiting = path - np.minimum(np.minimum.accumulate(path), 0.0)

@@ -56,11 +56,11 @@ def test_latencies_closer_than_a_microsecond_are_put_together() -> None:
 def test_an_hour_of_traffic_takes_little_room() -> None:
     rng = np.random.default_rng(2)
     due = np.arange(50_000) * 0.072
-    # As wide as HdrHistogram's slots: 3 digits.
+    # As close as HdrHistogram's slots, or closer.
     ms = np.exp(rng.normal(3, 1, due.size))
     digits = np.floor(np.log10(ms)) - 3
     saved = run(due, np.round(ms / 10**digits) * 10**digits)
-    assert len(json.dumps(saved.to_json()["steps"][1])) < 60_000
+    assert len(json.dumps(saved.to_json()["steps"][1])) < 150_000
 
 
 def broken(change: Callable[[dict[str, Any]], object]) -> Any:

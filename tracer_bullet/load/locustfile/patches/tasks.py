@@ -23,7 +23,7 @@ def patch(plugin: Plugin) -> None:
 def _lived(plugin: Plugin, original: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(original)
     def run(self: Any) -> Any:
-        life = TaskRun(type(self).__name__)
+        life = TaskRun(type(self).__name__, is_task=False)
         token = task_run.set(life)
         try:
             return original(self)
@@ -42,7 +42,7 @@ def _traced(plugin: Plugin, original: Callable[..., Any]) -> Callable[..., Any]:
             return original(self, task)  # a nested set may run for ever: its own tasks are traces
         if outer is not None:
             _end(plugin, outer)
-        run = TaskRun(f"{type(self.user).__name__}.{getattr(task, '__name__', 'task')}")
+        run = TaskRun(f"{type(self.user).__name__}.{getattr(task, '__name__', 'task')}", is_task=True)
         token = task_run.set(run)
         try:
             return original(self, task)

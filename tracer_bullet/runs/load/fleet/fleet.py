@@ -27,8 +27,8 @@ from tracer_bullet.runs.load.fleet.roll import Roll
 _NS: Final = 1_000_000_000
 # From the job to its first request: workers compile it and start an engine meanwhile.
 _LEAD_NS: Final = 5 * _NS
-_LOCAL_LEAD_NS: Final = 3 * _NS
-_NEAREST_NS: Final = 2 * _NS
+_LOCAL_LEAD_NS: Final = 5 * _NS // 2
+_NEAREST_NS: Final = _NS
 _TABLE_S: Final = 5.0
 _BYE_S: Final = 3.0
 _LOCAL_JOIN_S: Final = 60.0

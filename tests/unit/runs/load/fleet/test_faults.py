@@ -90,12 +90,14 @@ def test_without_its_master_the_run_ends(how: signal.Signals) -> None:
             async with asyncio.timeout(15):
                 await running
             (result,) = fleet.results
-            assert result.lost.startswith("the Locust master is gone")
-            assert result.unaccounted > 0
+            # Of a frozen one the worker may speak first, and end: it hears nothing either.
+            assert "the Locust master is gone" in result.lost or "the master was silent" in result.lost
+            assert 0 < result.unaccounted < 2400
             assert len(told.what("lost")) == 1
-            reason = fleet.look()
-            assert reason is not None
-            assert reason.reason == "locust"
+            if how == signal.SIGKILL:
+                reason = fleet.look()
+                assert reason is not None
+                assert reason.reason == "locust"
         assert all_end(ours)
         assert set(target.numbers.values()) == {1}
 
