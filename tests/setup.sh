@@ -17,6 +17,7 @@ command -v nginx >/dev/null 2>&1 || missing="$missing nginx"
 command -v apache2 >/dev/null 2>&1 || missing="$missing apache2-bin"  # no service comes with it
 command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
 command -v dot >/dev/null 2>&1 || missing="$missing graphviz"
+command -v prometheus >/dev/null 2>&1 || missing="$missing prometheus"
 command -v node >/dev/null 2>&1 || missing="$missing nodejs"
 command -v npm >/dev/null 2>&1 || missing="$missing npm"
 
@@ -41,6 +42,9 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
   # So would RabbitMQ's start a broker.
   case "$missing" in *rabbitmq-server*)
     mkdir -p /etc/systemd/system && ln -sf /dev/null /etc/systemd/system/rabbitmq-server.service ;;
+  esac
+  case "$missing" in *prometheus*)
+    mkdir -p /etc/systemd/system && ln -sf /dev/null /etc/systemd/system/prometheus.service ;;
   esac
   case "$missing" in *nginx*)
     mkdir -p /etc/systemd/system && ln -sf /dev/null /etc/systemd/system/nginx.service ;;

@@ -14,6 +14,7 @@ import click
 from rich.cells import cell_len, set_cell_size
 
 from tracer_bullet.model import PhaseStarted, Progress, RunEnded, RunEvent, RunStarted
+from tracer_bullet.model.load import LoadLive
 from tracer_bullet.report import Document, render_json
 from tracer_bullet.report.terminal import render_terminal, terminal_style
 from tracer_bullet.workspace.runs import RunFolder
@@ -39,6 +40,8 @@ class ProgressLine:
         elif isinstance(event, PhaseStarted):
             self._phase = f"{event.phase:<8} {event.detail}"
             self._write(self._phase)
+        elif isinstance(event, Progress) and event.live is not None:
+            self._write(f"{event.phase:<8} {live_line(event.live)}")
         elif isinstance(event, Progress):
             self._write(f"{event.phase:<8} {event.done}{f'/{event.total}' if event.total else ''}")
         else:
@@ -51,6 +54,19 @@ class ProgressLine:
 
     def _write(self, text: str) -> None:
         rewrite_line(text)
+
+
+def live_line(live: LoadLive) -> str:
+    """How a load run is doing now, on one line; what matters most comes first, since a narrow terminal cuts it."""
+    where = "warm-up " if live.warming_up else ""
+    users = f"  {live.users} users" if live.users else ""
+    left = "".join(f"  {name} left {value}" for name, value in live.left.items() if name != "time")
+    broken = "".join(f"  {g.name}: {g.last}" for g in live.guardrails if g.broken)
+    return (
+        f"{where}{max(live.t_s, 0):.0f}/{live.span_s:.0f} s  {live.rate:.0f}/s of {live.planned_rate:.0f}/s"
+        f"  p50 {live.p50_ms:.1f} p99 {live.p99_ms:.1f} ms  {live.errors} errors  late {live.lateness_p99_ms:.1f} ms"
+        f"{users}{left}{broken}"
+    )
 
 
 def rewrite_line(text: str) -> None:

@@ -44,9 +44,10 @@ class Counts:
         return cls(np.asarray(values_ms, np.float64)[filled], np.asarray(counts, np.int64)[filled])
 
     @classmethod
-    def of_values(cls, values_ms: Iterable[float]) -> Counts:
+    def of_values(cls, values_ms: Iterable[float] | Floats) -> Counts:
         """From single latencies, each counted as it is."""
-        found, counts = np.unique(np.asarray(list(values_ms), np.float64), return_counts=True)
+        values = values_ms if isinstance(values_ms, np.ndarray) else np.asarray(list(values_ms), np.float64)
+        found, counts = np.unique(values, return_counts=True)
         return cls(found, counts.astype(np.int64))
 
     @property

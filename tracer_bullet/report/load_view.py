@@ -49,11 +49,7 @@ def _tiles(report: LoadReport) -> tuple[Tile, ...]:
             note=f"{text.count(a.failed)} failed" + (f", {text.count(unsent)} not sent" if unsent else ""),
             tone=Tone.BAD if a.failed else Tone.UNSURE if unsent else Tone.PLAIN,
         ),
-        Tile(
-            label="Rate",
-            value=text.rate(a.sent / seconds) if seconds and report.stop is None else text.DASH,
-            note=f"{text.rate(a.begun / seconds)} iterations" if seconds and report.stop is None else "it was stopped",
-        ),
+        *_rate(report, seconds),
         Tile(
             label="Latency p99",
             value=text.ms(overall.latency.p99_ms),
@@ -82,6 +78,14 @@ def _tiles(report: LoadReport) -> tuple[Tile, ...]:
         more = "" if found.high is None else f"; broke at {text.rate(found.high)}"
         tiles.append(Tile(label="Capacity", value=value, note=f"iterations{more}"))
     return tuple(tiles)
+
+
+def _rate(report: LoadReport, seconds: float) -> tuple[Tile, ...]:
+    """Over the whole schedule; a run that was stopped, or held many rates, has no such number."""
+    if not seconds or report.stop is not None:
+        return ()
+    a = report.accounting
+    return (Tile(label="Rate", value=text.rate(a.sent / seconds), note=f"{text.rate(a.begun / seconds)} iterations"),)
 
 
 def _from(report: LoadReport) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 from hypothesis import Phase, given
 from hypothesis import seed as seeded
-from hypothesis.database import InMemoryExampleDatabase
 from hypothesis.errors import HypothesisException
 from hypothesis.strategies import SearchStrategy
 
@@ -25,25 +24,26 @@ def shrink_drawn(strategy: SearchStrategy[Any], count: int, *, seed: int, is_it:
     """Draw as `draw` did until a value `is_it`, then let Hypothesis shrink it as long as the value `fails`.
 
     `fails` hears of each value that is tried; what is smallest it must remember itself, and it may end the search by a
-    BaseException. Nothing is asked when no value `is_it`.
-
-    Two runs over one database: had the first asked `fails` about other values, or called them passes, the shrinker
-    would never come back to them.
+    BaseException.
     """
-    question = [is_it]
+    seen = found = False
 
-    def look(value: Mapping[str, Any]) -> None:
-        if isinstance(value, Mapping) and question[0](value):
+    def look(value: Any) -> None:
+        nonlocal seen, found
+        if not isinstance(value, Mapping):
+            return
+        # Before the one that failed no question is asked, as each is a request, but about the simplest of all values,
+        # which comes first: what passed once is not looked at again while shrinking.
+        asked = fails if found or not seen else is_it
+        seen = True
+        if asked(value):
+            found = True
             raise _FoundError
 
-    database = InMemoryExampleDatabase()
-    for asked, phases in ((is_it, [Phase.generate]), (fails, [Phase.reuse, Phase.shrink])):
-        question[0] = asked
-        chosen = quiet_settings(max_examples=count, phases=phases, database=database)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                seeded(seed)(chosen(given(strategy)(look)))()
-        except (_FoundError, HypothesisException):
-            continue
+    chosen = quiet_settings(max_examples=count, phases=[Phase.generate, Phase.shrink])
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            seeded(seed)(chosen(given(strategy)(look)))()
+    except (_FoundError, HypothesisException):
         return

@@ -107,11 +107,14 @@ class _Listeners:
             self._plugin.flush()
         self._plugin.tell({"t": "test", "what": "stopped"})
 
-    def quitting(self, **_: Any) -> None:
+    def quitting(self, environment: Any, **_: Any) -> None:
         """Nothing more comes of this process."""
-        self._plugin.close()
+        if environment.runner is not None and type(environment.runner).__name__ != "WorkerRunner":
+            environment.runner.quit()  # Locust does so right after this event; here, what users do last is still told
         if self._relay is not None:
             self._relay.close()
+        self._plugin.close()
+        self._plugin.conclude()
 
 
 def _claim(response: Any, began_ns: int) -> Hit | None:

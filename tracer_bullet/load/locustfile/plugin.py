@@ -12,6 +12,7 @@ import gevent
 from gevent.event import Event
 
 from tracer_bullet.errors import StoppedError, UnreachableError
+from tracer_bullet.load.locustfile.conductor import Conductor
 from tracer_bullet.load.locustfile.endpoints import endpoint_of
 from tracer_bullet.load.locustfile.gate import Gate
 from tracer_bullet.load.locustfile.headers import flag_headers
@@ -45,6 +46,7 @@ class Plugin:
         self._traces: Traces | None = None
         self._welcome: Event | None = None
         self._flusher: Any = None
+        self._conductor: Conductor | None = None
 
     @property
     def terms(self) -> Terms:
@@ -101,9 +103,28 @@ class Plugin:
         if self._flusher is not None:
             self._flusher.kill()
         self.flush()
-        self.tell({"t": "bye"})
+        self.tell({"t": "bye", "code": self._code()})
         self._link.close()
         self._link = None
+
+    def conclude(self) -> None:
+        """After `close`, of a plain `locust`: let the conductor judge, and end with its exit code."""
+        if self._conductor is not None:
+            code = self._conductor.conclude()
+            self._conductor = None
+            if code:
+                self.environment.process_exit_code = code
+
+    def _code(self) -> int:
+        """The exit code with which Locust is about to end, by its own rule (locust.main.shutdown)."""
+        runner = getattr(self.environment, "runner", None)
+        if runner is None:
+            return 0
+        if self.environment.process_exit_code is not None:
+            return int(self.environment.process_exit_code)
+        options = self.environment.parsed_options
+        failed = bool(runner.errors or runner.exceptions)
+        return int(getattr(options, "exit_code_on_error", 1)) if failed else 0
 
     def judge(self, host: str, port: int | None) -> Standing:
         """How requests to a host are treated. Raises RefusedHostError TB1052."""
@@ -210,6 +231,9 @@ class Plugin:
         runner = getattr(self.environment, "runner", None)
         if _who(self.environment) == "worker":
             return RelayLink(runner, hello, self._hear)
+        if _who(self.environment) in ("master", "local"):
+            self._conductor = Conductor(self.environment)
+            return SocketLink(*parse_link(os.environ[LINK]), {**hello, "secret": os.environ[LINK_SECRET]}, self._hear)
         raise StoppedError(
             "TB1056",
             "no conductor is there that could prove a request harmless, so none is sent",

@@ -36,9 +36,9 @@ Message = Mapping[str, Any]
 class Terms:
     """On what terms a process sends.
 
-    `flagged`, `allowed`: hosts, as `host` or `host:port`; `baggage`: the members of a bullet; `trace`: `task`, `user` or
-    `request`; `rate`: traces that are audited, a second; `armed`: whether endpoints wait for a clean bullet; `target`:
-    the URL for users without a host.
+    `flagged`, `allowed`: hosts, as `host` or `host:port`; `baggage`: the members of a bullet; `trace`: `task`, `user`
+    or `request`; `rate`: traces that are audited, a second; `armed`: whether endpoints wait for a clean bullet;
+    `target`: the URL for users without a host.
     """
 
     run_id: str

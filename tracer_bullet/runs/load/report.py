@@ -51,8 +51,8 @@ def make_report(
     return LoadReport(
         scenarios=tuple(t.scenario.value.name for t in job.traffic),
         model="open" if job.spec.is_open else "closed",
-        profile=tuple(beginning.profile.lines()),
-        span_s=beginning.profile.span_s,
+        profile=_profile(job, beginning),
+        span_s=beginning.profile.span_s if found.capacity is None else 0.0,
         warm_up_s=job.spec.warm_up_s,
         accounting=figures.accounting(),
         timing=timing_of(figures, job.spec.guardrails.lateness_p99_ms),
@@ -73,6 +73,13 @@ def make_report(
         audited=found.audited,
         stop=found.stop,
     )
+
+
+def _profile(job: LoadJob, beginning: Beginning) -> tuple[str, ...]:
+    if not job.find_capacity:
+        return tuple(beginning.profile.lines())
+    asked = job.spec.capacity
+    return (f"search for capacity, from {asked.start:g}/s to {asked.max:g}/s at most",)
 
 
 def timing_of(figures: LoadFigures, bound_ms: float) -> Timing:

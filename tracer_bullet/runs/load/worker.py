@@ -38,6 +38,7 @@ _TICK_S: Final = 0.25
 _TELL_S: Final = 0.1
 _TELL_ROWS: Final = 4096
 _BEAT_TICKS: Final = 2
+_MOST_WAITING: Final = 1000
 # An engine that tells nothing for so long, though it should every half second, does not live.
 _ENGINE_TICKS: Final = 24
 _NO_STATUS_FAILS: Final = 1000  # an answer that is not as expected has an error already
@@ -76,21 +77,6 @@ class Lease(Share):
         return super().owned_spans(residue) if self.holds else []
 
 
-class _Link(LocustWorker):  # until ENGINE's extension is there
-    def __init__(self, *a: Any, on_message: Any, **k: Any) -> None:
-        super().__init__(*a, **k)
-        self._on_message = on_message
-
-    async def send(self, kind: str, data: Any) -> None:
-        await self._link.send(kind, data)
-
-    async def _handle(self, message: Any) -> None:
-        if message.kind.startswith("tb_"):
-            await self._on_message(message.kind, message.data)
-        else:
-            await super()._handle(message)
-
-
 async def work(
     host: str, port: int, *, name: str = "", connect_s: float = 300.0, lifeline: int | None = None
 ) -> ExitCode:
@@ -101,7 +87,7 @@ async def work(
     UnreachableError TB960 when there is no master.
     """
     worker = _Worker(name or f"{socket.gethostname()} {os.getpid()}")
-    link = _Link(
+    link = LocustWorker(
         host,
         port,
         user_class="TracerBullet",
@@ -119,7 +105,7 @@ class _Worker:
     """What is heard, and the job under way. `over`: why there will be no other job."""
 
     def __init__(self, name: str) -> None:
-        self.link: _Link
+        self.link: LocustWorker
         self._name = name
         self._tasks: asyncio.Queue[_Task | None] = asyncio.Queue()
         self._task: _Task | None = None
@@ -176,7 +162,7 @@ class _Worker:
 class _Task:
     """A job of this worker's."""
 
-    def __init__(self, link: _Link, order: dict[str, Any]) -> None:
+    def __init__(self, link: LocustWorker, order: dict[str, Any]) -> None:
         self._link = link
         self._order = order
         self.epoch = int(order["epoch"])
@@ -272,10 +258,14 @@ class _Task:
     async def _tell(self) -> None:
         """Tell what has come; with nothing, that this worker lives."""
         events, self._waiting = self._waiting, []
-        self._rows, self._waiting_rows = self._rows + self._waiting_rows, 0
+        rows, self._waiting_rows = self._waiting_rows, 0
         self._beats = 0
         told = {"epoch": self.epoch, "users": self._users, "events": pack_events(events)}
-        await self._link.send(frames.EVENTS, told)
+        self._rows += rows
+        if not await self._link.send(frames.EVENTS, told) and len(self._waiting) < _MOST_WAITING:
+            # The link is full: later, perhaps. What is given up is noticed by the count of rows.
+            self._waiting = [*events, *self._waiting]
+            self._rows, self._waiting_rows = self._rows - rows, self._waiting_rows + rows
 
 
 @contextlib.asynccontextmanager

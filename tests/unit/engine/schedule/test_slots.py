@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import random
+import re
+from dataclasses import replace
 from urllib.parse import unquote_to_bytes
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +19,7 @@ from tracer_bullet.engine.schedule.carriers import Carriers
 from tracer_bullet.engine.schedule.slots import SlotError, encode, fill
 from tracer_bullet.engine.settings import EngineSettings
 from tracer_bullet.model.arrival import Slot
+from tracer_bullet.traces.ids import in_share, rows_in_share
 
 TOKEN = st.binary(min_size=1, max_size=20).map(lambda raw: raw.hex().encode())
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20).map(str.encode)
@@ -108,3 +112,38 @@ def test_carriers_are_header_lines_with_ids_of_their_own(seed: int, flagged: boo
         assert lines == [f"x-{t}: {t}" for t in tokens]
         seen.add(shot.span)
     assert len(seen) == 600
+
+
+SHARES = st.sampled_from([0.0, 0.01, 0.1, 0.5, 1.0]) | st.floats(0, 1)
+
+
+@given(st.integers(), SHARES, SHARES, st.booleans())
+def test_the_flag_of_a_trace_follows_from_its_id_as_everybody_else_chooses(
+    seed: int, share: float, smaller: float, flagged: bool
+) -> None:
+    settings = EngineSettings(baggage="a=b" if flagged else "", flag_lines=("x: y",), trace_share=share)
+    carriers, plain = Carriers(settings), Carriers(replace(settings, trace_share=1.0))
+    chance = random.Random(seed)
+    edges = [int(share * 2**64) + d for d in (-1, 0, 1)] + [0, 2**64 - 1]
+    for low in [*(e % 2**64 for e in edges), *(chance.getrandbits(64) for _ in range(20))]:
+        trace = f"{chance.getrandbits(64):016x}{low:016x}".encode()
+        shots = [Shot(n, 0, 0, 0, 0, b"", b"") for n in range(3)]
+        for shot in shots:
+            carriers.stamp(shot, trace)
+        flags = {shot.carriers.split(b"\r\n")[0][-2:] for shot in shots}
+        assert flags == {b"01" if in_share(low, share) else b"00"}  # all requests of a trace agree
+        assert bool(rows_in_share(np.array([low], np.uint64), share)[0]) == in_share(low, share)
+        if smaller <= share and in_share(low, smaller):
+            assert flags == {b"01"}  # what a receiver or an audit chooses of them was sampled
+        plain.stamp(shots[0], trace)
+        same = re.sub(rb"-0[01]\r\n", b"-0?\r\n", shots[1].carriers.replace(shots[1].span, b"S"))
+        assert re.sub(rb"-0[01]\r\n", b"-0?\r\n", shots[0].carriers.replace(shots[0].span, b"S")) == same
+
+
+def test_the_share_is_a_share() -> None:
+    carriers, sampled = Carriers(EngineSettings(trace_share=0.2), random.Random(7).randbytes), 0
+    for n in range(5000):
+        shot = Shot(n, 0, 0, 0, 0, b"", b"")
+        carriers.stamp(shot, carriers.new_trace())
+        sampled += shot.carriers.endswith(b"-01\r\n")
+    assert 900 < sampled < 1100

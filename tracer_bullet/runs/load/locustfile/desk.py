@@ -30,6 +30,7 @@ class _Peer:
     writer: asyncio.StreamWriter
     who: str
     names: list[str] = field(default_factory=list)
+    code: int = -9  # it ended without a word
 
 
 class Desk:
@@ -57,6 +58,7 @@ class Desk:
         self.greeted = 0
         self.tests = 0
         self.rate = terms.rate
+        self.left: Callable[[int], None] = lambda _: None  # told when Locust's main process is gone
 
     async def open(self) -> str:
         """Listen; the address, as `127.0.0.1:port`."""
@@ -120,6 +122,8 @@ class Desk:
             if peer is not None:
                 self._peers.discard(peer)
                 self._answer(self.arming.gone(peer, time.monotonic()))
+                if peer.who in ("master", "local"):
+                    self.left(peer.code)
             writer.close()
             with contextlib.suppress(OSError, asyncio.CancelledError):
                 await writer.wait_closed()
@@ -181,6 +185,10 @@ class Desk:
 
     def _hear_test(self, peer: _Peer, message: dict[str, Any]) -> None:
         self.tests += message["what"] == "started" and peer.who != "worker"
+
+    @staticmethod
+    def _hear_bye(peer: _Peer, message: dict[str, Any]) -> None:
+        peer.code = int(message.get("code") or 0)
 
     def _answer(self, answers: Iterable[Answer]) -> None:
         for owner, number, how in answers:

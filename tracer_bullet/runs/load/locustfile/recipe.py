@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
 import secrets
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,7 +17,7 @@ from typing import Final
 
 from tracer_bullet.errors import ExitCode, StoppedError, TracerBulletError
 from tracer_bullet.load.locustfile import check_locust
-from tracer_bullet.load.locustfile.protocol import KEPT_SHARE, LINK, LINK_SECRET
+from tracer_bullet.load.locustfile.protocol import KEPT_SHARE
 from tracer_bullet.model import Outcome, PhaseStarted, Progress, RunEnded, RunEvent, RunStarted, Severity, Verdict
 from tracer_bullet.model.load import LoadReport, SenderResult
 from tracer_bullet.model.replay import Quantiles, StopEvent, Timing
@@ -28,6 +26,7 @@ from tracer_bullet.runs.load.locustfile.conclude import Ending, conclude
 from tracer_bullet.runs.load.locustfile.desk import Desk
 from tracer_bullet.runs.load.locustfile.figures import LocustFigures
 from tracer_bullet.runs.load.locustfile.job import LocustfileJob
+from tracer_bullet.runs.load.locustfile.processes import Child, LocustProcess, Parent
 from tracer_bullet.runs.replay.guardrails import judge_budget, judge_window
 from tracer_bullet.runs.replay.passes import kill_switch
 from tracer_bullet.runs.replay.proof import Proof
@@ -63,6 +62,7 @@ class _Run:
     figures: LocustFigures
     desk: Desk
     reasons: tuple[Look, ...]
+    locust: LocustProcess
     stop: StopEvent | None = None
     code: int = 0
     told: int = 0  # verdicts that the arming has heard of
@@ -121,10 +121,14 @@ class _Run:
 
 
 async def fly(
-    job: LocustfileJob, source: TraceSource | None = None, *, reasons: Sequence[Look] = ()
+    job: LocustfileJob,
+    source: TraceSource | None = None,
+    *,
+    reasons: Sequence[Look] = (),
+    locust: LocustProcess | None = None,
 ) -> AsyncIterator[RunEvent]:
     """Run Locust and judge; the last event carries the verdict. `source`: as in `fire`. `reasons` are asked, ten times
-    a second, why to stop; they must not block.
+    a second, why to stop; they must not block. `locust`: one that runs already.
 
     Raises UsageError TB1050, UnreachableError and StoppedError (TB993) before anything is sent. However it ends, the
     run folder holds what was sent and received until then, and no process of Locust's is left.
@@ -136,7 +140,7 @@ async def fly(
     own = source is None
     source = source or await open_source(job.traces)
     try:
-        run = _begin(job, source, tuple(reasons))
+        run = _begin(job, source, tuple(reasons), locust or Child(job.arguments, quiet=job.options.as_json))
         write_json(run.folder.manifest, run.beginning.manifest)
         yield RunStarted(
             run_id=run.folder.run_id, folder=run.folder.path, scenario=job.name, target=job.target.url, bullets=0
@@ -152,13 +156,13 @@ async def fly(
             await source.close()
 
 
-def _begin(job: LocustfileJob, source: TraceSource, reasons: tuple[Look, ...]) -> _Run:
+def _begin(job: LocustfileJob, source: TraceSource, reasons: tuple[Look, ...], locust: LocustProcess) -> _Run:
     folder = create_run(job.workspace, new_run_id(time.time_ns(), _chance))
     beginning = begin(job, run_id=folder.run_id)
     proof = Proof(job, source)
     figures = LocustFigures(folder, window_s=job.spec.guardrails.window_s)
     desk = Desk(beginning.terms, secrets.token_hex(16), proof, figures)
-    run = _Run(job, beginning, folder, source, proof, figures, desk, reasons)
+    run = _Run(job, beginning, folder, source, proof, figures, desk, reasons, locust)
     run.reasons = (kill_switch(job.kill_file, lambda: run.began_s), *reasons)
     return run
 
@@ -190,35 +194,26 @@ async def _phases(run: _Run) -> AsyncIterator[RunEvent]:
 
 async def _conduct(run: _Run) -> AsyncIterator[RunEvent]:
     address = await run.desk.open()
-    locust: asyncio.subprocess.Process | None = None
+    locust = run.locust
+    if isinstance(locust, Parent):
+        run.desk.left = locust.leave
     watching = asyncio.create_task(run.proof.watch())
     try:
-        locust = await _start(run, address)
-        async for done in _watch(run, locust, watching):
+        await locust.start(address, run.desk.secret)
+        async for done in _watch(run, watching):
             yield Progress(phase="send", done=done, total=0)
-        run.code = locust.returncode or 0
         await _hear_out(run)
     finally:
-        if locust is not None:
-            await _end(locust)
+        await locust.end()
         await run.desk.close()
         watching.cancel()
         with contextlib.suppress(asyncio.CancelledError, Exception):
             await watching
 
 
-async def _start(run: _Run, address: str) -> asyncio.subprocess.Process:
-    """Locust in this process's group: its keys, and Ctrl-C, work as ever."""
-    environ = {**os.environ, LINK: address, LINK_SECRET: run.desk.secret}
-    command = [sys.executable, "-m", "tracer_bullet.load.locustfile", *run.job.arguments]
-    # What it prints is no result of ours, which goes to stdout with --json.
-    stdout = sys.stderr.fileno() if run.job.options.as_json else None
-    return await asyncio.create_subprocess_exec(*command, env=environ, stdout=stdout)
-
-
-async def _watch(run: _Run, locust: asyncio.subprocess.Process, watching: asyncio.Task[None]) -> AsyncIterator[int]:
+async def _watch(run: _Run, watching: asyncio.Task[None]) -> AsyncIterator[int]:
     """Look for reasons until Locust has ended; yield how many requests there were."""
-    waiting = asyncio.ensure_future(locust.wait())
+    waiting = asyncio.ensure_future(run.locust.wait())
     renewed_s = rated_s = time.monotonic()
     stopped_s = 0.0
     while not waiting.done():
@@ -242,9 +237,9 @@ async def _watch(run: _Run, locust: asyncio.subprocess.Process, watching: asynci
             run.desk.limit(trace_rate(run.job, audited=len(run.proof.verdicts)))
         run.keep_spans(at_least=_SPANS)
         yield run.figures.count
-    if not waiting.done():
-        await _end(locust)
-        await waiting
+    if not waiting.done() and not isinstance(run.locust, Parent):
+        await run.locust.end()
+    run.code = waiting.result() if waiting.done() else await asyncio.wait_for(waiting, _END_S)
 
 
 async def _hear_out(run: _Run) -> None:
@@ -254,17 +249,6 @@ async def _hear_out(run: _Run) -> None:
         if time.monotonic() > until_s - _KILL_S / 2:
             run.desk.stop(int(ExitCode.INCONCLUSIVE), "Locust's main process has ended")
         await asyncio.sleep(_LOOK_S)
-
-
-async def _end(locust: asyncio.subprocess.Process) -> None:
-    """See that it is gone."""
-    for end in (locust.terminate, locust.kill):
-        if locust.returncode is not None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            end()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(locust.wait(), _KILL_S)
 
 
 def _exit_code(stop: StopEvent) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -147,6 +148,17 @@ def family(pid: int) -> list[psutil.Process]:
 
 
 def all_end(processes: list[psutil.Process], timeout_s: float = 20) -> bool:
-    """Whether all of them end in time."""
-    _, alive = psutil.wait_procs(processes, timeout=timeout_s)
-    return not [p for p in alive if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    """Whether all of them end in time. One whose parent is frozen is a zombie until that wakes: it has ended too."""
+    until = time.monotonic() + timeout_s
+    while any(map(_lives, processes)):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)  # they are not our children: there is nothing to wait for
+    return True
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -150,7 +150,7 @@ def test_customers_that_stay_away() -> None:
 
 
 def test_without_customers_there_is_no_load() -> None:
-    with pytest.raises(StoppedError, match="TB1063(.|\n)*0 calls of customers within 2 s"):
+    with pytest.raises(StoppedError, match=r"TB1063(.|\n)*0 calls of customers within 2 s"):
         run({"standard": [{**EAGER, "p99": "1s", "unknown_for": "1s"}]}, spans(20, bullets=True), [])
 
 
