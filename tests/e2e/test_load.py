@@ -122,3 +122,34 @@ def test_answers_that_are_not_expected_fail_it(firing_range: Callable[..., Any],
     (group,) = [g for g in report.failures if g.step == "browse / products"]
     assert group.count == 10
     assert "teapot" in group.message
+
+
+PICKY = """
+version: 1
+name: picky
+target: shop
+variables: {term: tea, page: 1}
+steps:
+  - name: search
+    request: {path: /products, query: {like: "${term}", page: "${page}"}}
+    expect: {json: {"$.items[0].sku": {ne: "${term}"}}}
+load:
+  rate: 10/s
+  duration: 2s
+  data: [{file: terms.csv}]
+"""
+
+
+def test_data_varies_and_the_smallest_that_fails_is_told(firing_range: Callable[..., Any], workspace: Path) -> None:
+    file = write_scenario(workspace, "picky", PICKY + PATIENT)
+    with firing_range() as r:
+        import httpx  # noqa: PLC0415
+
+        sku = httpx.get(f"{r.shop.url}/products").json()["items"][0]["sku"]
+        (file.parent / "terms.csv").write_text(f"term,page\ntea,1\n{sku},77\ncoffee,3\n")
+        verdict, _, report = run_load(file, r)
+    assert verdict.outcome is Outcome.FAILED
+    (group,) = report.failures
+    assert group.count in (6, 7), "every third of twenty"
+    assert group.row == {"term": sku, "page": 77}
+    assert group.smallest == {"term": sku}, "the page does not matter"

@@ -13,6 +13,7 @@ from tracer_bullet.errors import ExitCode
 from tracer_bullet.runs.load.locustfile.job import prepare_locustfile
 from tracer_bullet.runs.load.locustfile.options import parse
 from tracer_bullet.runs.load.locustfile.recipe import fly
+from tracer_bullet.runs.load.locustfile.through import run_through
 from tracer_bullet.runs.replay.interrupt import Interrupt
 from tracer_bullet.workspace.runs import RunFolder
 
@@ -20,6 +21,8 @@ from tracer_bullet.workspace.runs import RunFolder
 def run_locustfile(arguments: Sequence[str]) -> int:
     """Run Locust with these arguments; ours among them are taken out. The exit code is ours."""
     options = parse(arguments)
+    if options.worker or options.asks:
+        return run_through(options)
     job = prepare_locustfile(options, environ=os.environ, start=Path.cwd())
     if not job.armed:
         click.echo("WARNING: --unarmed loads without proof that bullets are harmless there", err=True)

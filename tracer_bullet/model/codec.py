@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 JsonValue = Any
+_SCALARS = {str, int, float, bool}
 
 
 def encode(value: object) -> JsonValue:
@@ -70,6 +71,9 @@ def _decode_optional(kind: Any, data: JsonValue, path: str) -> Any:
     choices = [a for a in typing.get_args(kind) if a is not type(None)]
     if data is None and len(choices) < len(typing.get_args(kind)):
         return None
+    if len(choices) > 1 and set(choices) <= _SCALARS:  # JSON tells them apart by itself
+        _expect(type(data) in choices, path, "a text, a number or a boolean", data)
+        return data
     _expect(len(choices) == 1, path, "one type or null", data)
     return _decode(choices[0], data, path)
 

@@ -63,7 +63,10 @@ def test_users_are_never_more_than_said_and_every_iteration_comes_back(
     begun = sorted(seen.begun_ns())
     for at in begun:
         assert profile.users_at(at / _NS) > 0 or any(
-            abs(at - edge) < 2 for user in range(profile.most_users) for span in profile.user_spans(user) for edge in span
+            abs(at - edge) < 2
+            for user in range(profile.most_users)
+            for span in profile.user_spans(user)
+            for edge in span
         )
         under_way = sum(at - 20 * _MS < other <= at for other in begun)
         before = max(profile.users_at((at - k * 2 * _MS) / _NS) for k in range(22))

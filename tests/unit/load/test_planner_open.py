@@ -106,7 +106,9 @@ def test_pauses_are_drawn_for_each_and_are_the_same_for_all_senders() -> None:
     assert min(pauses) >= 1
     assert max(pauses) < 3
     assert np.mean(pauses) == pytest.approx(2, abs=0.1)
-    halves = [flat(Run(job({"rate": "200/s", "duration": "5s", "think": "1s..3s"}, shards=2), Share(2, [r]))) for r in (0, 1)]
+    halves = [
+        flat(Run(job({"rate": "200/s", "duration": "5s", "think": "1s..3s"}, shards=2), Share(2, [r]))) for r in (0, 1)
+    ]
     again = [a.pause_ns / _NS for half in halves for a in half if a.pause_ns >= 0]
     assert sorted(again) == sorted(pauses)
 

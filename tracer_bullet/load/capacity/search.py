@@ -27,6 +27,7 @@ _SETTLES_AFTER_BREAK: Final = 0.75
 _LOWEST: Final = 1 / 64
 # Less than this share of the rate was sent: the generator cannot do more.
 _KEEPS_UP: Final = 0.97
+_DEVIATIONS: Final = 4
 _MOST_HOLDS: Final = 100
 _FINEST: Final = 0.01
 _FOUND: Final = "found"
@@ -103,8 +104,8 @@ class Search:
         return self._rate
 
     def observe(self, step: CapacityStep, *, sent_rate: float | None = None, late: bool = False) -> None:
-        """What came of the hold. `step.held`: whether the objective held, None without enough data. `sent_rate`: what
-        the generator really sent, in iterations a second; `late`: it was late by its own fault.
+        """What came of the hold. `step.held`: whether the objective held, None without enough data. `sent_rate`:
+        how many iterations a second the generator really began, whatever became of them; `late`: it was late by its own fault.
 
         Raises ValueError when the step is not of the rate that `next` gave.
         """
@@ -143,7 +144,9 @@ class Search:
 
     def _limit(self, sent_rate: float | None, *, late: bool) -> str:
         rate = self._rate
-        if sent_rate is not None and sent_rate < _KEEPS_UP * rate:
+        # So few may come by chance alone when arrivals are Poisson's.
+        chance = _DEVIATIONS * math.sqrt(rate / self.hold.hold_s) if self.hold and self.hold.hold_s > 0 else 0.0
+        if sent_rate is not None and sent_rate < _KEEPS_UP * rate - chance:
             return f"the generator sent {sent_rate:.4g}/s of {rate:.4g}/s"
         return "the generator was late" if late else ""
 

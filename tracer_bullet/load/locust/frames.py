@@ -37,8 +37,8 @@ frozen does not take that for the other's silence."""
 
 # Custom messages of Locust's protocol. Conductor to worker; `epoch` counts the fleet's jobs.
 PING: Final = "tb_ping"  # {at_ns}
-JOB: Final = "tb_job"  # {epoch, sender, job}
-GO: Final = "tb_go"  # {epoch, start_ns, residues}, start_ns on the worker's clock
+PIECE: Final = "tb_piece"  # {piece}: of the job that follows
+JOB: Final = "tb_job"  # {epoch, sender, shards, start_ns (on the worker's clock), residues, from_ns}
 SHARE: Final = "tb_share"  # {epoch, residues, from_ns}
 HALT: Final = "tb_stop"  # {epoch}
 DROP: Final = "tb_drop"  # {why}: it is taken for lost

@@ -22,7 +22,8 @@ class Conductor:
     def __init__(self, environment: Any) -> None:
         """Raises StoppedError TB1056 with what it says when it cannot be."""
         told = json.dumps({"arguments": _arguments(environment), "options": _options(os.environ)})
-        self._process = subprocess.Popen([sys.executable, "-m", _ATTACHED, told], stdout=subprocess.PIPE, text=True)
+        command = [sys.executable, "-m", _ATTACHED, told]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603
         assert self._process.stdout is not None  # noqa: S101
         line = self._process.stdout.readline()
         answer = json.loads(line) if line else {"error": "it ended at once"}

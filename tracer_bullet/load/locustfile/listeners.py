@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from typing import Any, Final
 
 import gevent
 from locust import events
-from locust.exception import StopTest
 
 from tracer_bullet.errors import TracerBulletError, UsageError
 from tracer_bullet.load.locustfile.hosts import Hosts, Standing, origin_of
@@ -49,7 +49,11 @@ class _Listeners:
         if type(runner).__name__ == "WorkerRunner" and not _has_link():
             gevent.spawn(self._open_later)  # its master answers only once this event is over
             return
-        _set_hosts(environment, plugin.terms)
+        try:
+            _set_hosts(environment, plugin.terms)
+        except TracerBulletError as error:
+            sys.stderr.write(f"{error}\n")
+            sys.exit(int(error.exit_code))
 
     def _open_later(self) -> None:
         try:
@@ -165,13 +169,9 @@ def _set_hosts(environment: Any, terms: Terms) -> None:
         url = environment.host or user.host
         host, port = origin_of(url) if isinstance(url, str) and "://" in url else ("", None)
         if host and hosts.standing(host, port) is Standing.REFUSED:
-            raise StopTest(
-                str(
-                    UsageError(
-                        "TB1057",
-                        f"{user.__name__} is for {url}, which is not the target",
-                        why=f"the target is {terms.target}",
-                        cure="--target, or --host with its address; --flag-host for what belongs to it",
-                    )
-                )
+            raise UsageError(
+                "TB1057",
+                f"{user.__name__} is for {url}, which is not the target",
+                why=f"the target is {terms.target}",
+                cure="--target, or --host with its address; --flag-host for what belongs to it",
             )

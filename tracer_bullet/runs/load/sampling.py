@@ -6,9 +6,12 @@ from tracer_bullet.model import Analysis
 from tracer_bullet.model.attributes import HARNESS_SERVICE
 from tracer_bullet.model.load import ServiceResult
 
+# Of fewer spans the 99th percentile is next to the longest.
+_FEW = 100
+
 
 def service_results(analysis: Analysis, share: float) -> tuple[ServiceResult, ...]:
-    """Of each service, from its server spans in the traces that were kept."""
+    """Of each service, from its entry spans in the traces that were kept: a `share` of all, chosen by id alone."""
     found = []
     for one in analysis.services:
         if one.service == HARNESS_SERVICE or not one.calls:
@@ -28,8 +31,26 @@ def service_results(analysis: Analysis, share: float) -> tuple[ServiceResult, ..
     return tuple(found)
 
 
-def sampling_words(share: float, audited: int) -> str:
-    """How the percentiles of services were sampled, in one sentence."""
+def sampling_words(
+    share: float, audited: int, *, trace_share: float = 1.0, services: tuple[ServiceResult, ...] = ()
+) -> str:
+    """How the percentiles of services were sampled, in a sentence or two.
+
+    `share`: of iterations, those whose traces were kept; `trace_share`: those whose traces were sampled at all (head
+    sampling); `services` are named where there is too little of them for a 99th percentile.
+    """
+    traces = f"{audited} trace{'s' if audited != 1 else ''}"
     if share >= 1:
-        return f"Percentiles of services are of all iterations: {audited} traces."
-    return f"Percentiles of services are of {share:.3%} of iterations, chosen by trace id before they began: {audited} traces."
+        told = f"Percentiles of services are of all iterations: {traces}"
+    else:
+        told = (
+            f"Percentiles of services are of {_percent(share)} of iterations, chosen by trace id beforehand: {traces}"
+        )
+    head = f"; services recorded {_percent(trace_share)} of traces (head sampling)" if trace_share < 1 else ""
+    few = [one.service for one in services if one.spans < _FEW]
+    more = f" Of {', '.join(few)} there are fewer than {_FEW} spans, too few for a p99." if few else ""
+    return f"{told}, within 2 % of their exact values{head}.{more}"
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.3g} %"

@@ -38,7 +38,6 @@ _TICK_S: Final = 0.25
 _TELL_S: Final = 0.1
 _TELL_ROWS: Final = 4096
 _BEAT_TICKS: Final = 2
-_MOST_WAITING: Final = 1000
 # An engine that tells nothing for so long, though it should every half second, does not live.
 _ENGINE_TICKS: Final = 24
 _NO_STATUS_FAILS: Final = 1000  # an answer that is not as expected has an error already
@@ -95,6 +94,7 @@ async def work(
         silence_s=SILENCE_S,
         failing_status=_NO_STATUS_FAILS,
         on_message=worker.hear,
+        on_gone=worker.lose_master,
     )
     worker.link = link
     async with _watched(worker, lifeline), link:
@@ -109,6 +109,7 @@ class _Worker:
         self._name = name
         self._tasks: asyncio.Queue[_Task | None] = asyncio.Queue()
         self._task: _Task | None = None
+        self._pieces: list[bytes] = []
         self.over = ""
         self._in_order = False
 
@@ -118,8 +119,11 @@ class _Worker:
             case frames.PING, {"at_ns": int(at_ns)}:
                 pong = {"at_ns": at_ns, "here_ns": time.time_ns(), "name": self._name, "version": __version__}
                 await self.link.send(frames.PONG, pong | {"pid": os.getpid()})
+            case frames.PIECE, {"piece": bytes(piece)}:
+                self._pieces.append(piece)
             case frames.JOB, {"epoch": int()}:
-                self._task = _Task(self.link, data)  # at once: what is said next may be about it
+                packed, self._pieces = b"".join(self._pieces), []
+                self._task = _Task(self.link, data, packed)  # at once: what is said next may be about it
                 self._tasks.put_nowait(self._task)
             case frames.SHARE, {"epoch": int(epoch), "residues": list(residues), "from_ns": int(from_ns)}:
                 if self._task is not None and self._task.epoch == epoch:
@@ -145,9 +149,10 @@ class _Worker:
         """A quarter of a second is over, or more."""
         if self._task is not None and not self._task.tick():
             self.give_up("it stood still for a while, and its share went to others")
-        if self.link.gone and not self.over:
-            silent = f"the master was silent for {SILENCE_S:g} s" if self.link.gone == "silent" else "the master left"
-            self.give_up(silent)
+
+    def lose_master(self, how: str) -> None:
+        """The link is over: `silent`, `quit` or `failed`."""
+        self.give_up(f"the master was silent for {SILENCE_S:g} s" if how == "silent" else f"the master is gone: {how}")
 
     async def serve(self) -> ExitCode:
         """Jobs, one after the other."""
@@ -162,9 +167,10 @@ class _Worker:
 class _Task:
     """A job of this worker's."""
 
-    def __init__(self, link: LocustWorker, order: dict[str, Any]) -> None:
+    def __init__(self, link: LocustWorker, order: dict[str, Any], packed: bytes) -> None:
         self._link = link
         self._order = order
+        self._packed = packed
         self.epoch = int(order["epoch"])
         self.share = Lease(int(order["shards"]), order["residues"], from_ns=int(order["from_ns"]))
         self._sender: LocalSender | None = None
@@ -215,7 +221,7 @@ class _Task:
         return self.share.renew()
 
     def _prepare(self) -> None:
-        job = replace(read_job(self._order["job"]), start_ns=int(self._order["start_ns"]))
+        job = replace(read_job(self._packed), start_ns=int(self._order["start_ns"]))
         number = int(self._order["sender"])
         self._sender = LocalSender(job, sender=number, share=self.share, wrap=self._while_alive)
         steps = self._sender.planner.steps
@@ -261,11 +267,8 @@ class _Task:
         rows, self._waiting_rows = self._waiting_rows, 0
         self._beats = 0
         told = {"epoch": self.epoch, "users": self._users, "events": pack_events(events)}
-        self._rows += rows
-        if not await self._link.send(frames.EVENTS, told) and len(self._waiting) < _MOST_WAITING:
-            # The link is full: later, perhaps. What is given up is noticed by the count of rows.
-            self._waiting = [*events, *self._waiting]
-            self._rows, self._waiting_rows = self._rows - rows, self._waiting_rows + rows
+        self._rows += rows  # also when it cannot be sent: the fleet notices by the count
+        await self._link.send(frames.EVENTS, told)
 
 
 @contextlib.asynccontextmanager

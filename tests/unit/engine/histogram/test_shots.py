@@ -55,6 +55,19 @@ def test_what_was_not_sent_is_neither_sent_nor_slow_nor_late() -> None:
     assert histograms.punctuality.lateness.count == 1
 
 
+def test_an_unexpected_answer_was_sent_and_failed_and_has_its_status() -> None:
+    histograms = recorded(
+        shot(), shot() | {"error": SHOT_ERRORS.index("unexpected"), "status": 404}, shot(error="reset"),
+        shot(error="skipped", sent=False), shot(error="stale", sent=False),
+    )  # fmt: skip
+    overall = histograms.overall()
+    assert (overall.sent, overall.failed, overall.latency.count) == (3, 2, 3)
+    assert dict(overall.statuses) == {"200": 1, "404": 1}
+    assert dict(overall.errors) == {"reset": 1, "unexpected": 1}
+    assert histograms.not_sent() == {"skipped": 1, "stale": 1}
+    assert histograms.series.window(10**6).bad == 2
+
+
 @pytest.mark.parametrize("error", ["stopped", "lost"])
 def test_what_the_end_cut_off_was_sent_but_says_nothing_of_latency(error: str) -> None:
     overall = recorded(shot(error=error, sent=True)).overall()

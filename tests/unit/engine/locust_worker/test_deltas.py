@@ -17,6 +17,7 @@ from tracer_bullet.engine.locust_worker import Deltas, ExactStatistics
 from tracer_bullet.engine.locust_worker.deltas import error_key, locust_buckets
 from tracer_bullet.engine.locust_worker.messages import Message, pack, spawn_job, unpack
 from tracer_bullet.model.arrival import Endpoint
+from tracer_bullet.model.shots import SHOT_ERRORS
 
 MS = 1_000_000
 ENDPOINTS = [
@@ -68,6 +69,22 @@ SHOTS = st.lists(
     ),
     max_size=40,
 )
+
+
+def test_unexpected_answers_are_failures_by_their_status_and_what_was_not_sent_is_not_there() -> None:
+    unexpected = {"error": SHOT_ERRORS.index("unexpected")}
+    rows = [
+        shot(), shot() | unexpected, shot(status=404) | unexpected, shot(error="skipped", sent=False),
+        shot(error="stale", sent=False), shot(status=503),
+    ]  # fmt: skip
+    for failing, wanted in ((400, {"HTTP 404": 1, "HTTP 503": 1}), (1000, {"unexpected, HTTP 404": 1})):
+        deltas = Deltas(START / SECOND, failing_status=failing)
+        deltas.record(batch(rows), ENDPOINTS)
+        report = deltas.report(START / SECOND + 1)
+        assert report["stats_total"]["num_requests"] == 4
+        assert report["stats_total"]["num_failures"] == 1 + sum(wanted.values())
+        told = {e["error"]: e["occurrences"] for e in report["errors"].values()}
+        assert told == {"unexpected, HTTP 200": 1, **wanted}
 
 
 @given(SHOTS, st.integers(1, 7))

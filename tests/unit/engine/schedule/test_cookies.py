@@ -133,18 +133,17 @@ class _Answer:
 def test_the_standard_librarys_jar_would_send_the_same(
     sets: list[tuple[str, int, str | None, str, str, str]], path: str, https: bool, later_s: int
 ) -> None:
-    scheme, theirs, ours = "https" if https else "http", http.cookiejar.CookieJar(), Jar(https=https)
-    policy: Any = theirs
+    scheme, ours = "https" if https else "http", Jar(https=https)
+    theirs: Any = http.cookiejar.CookieJar()
+    theirs._now = int(NOW)  # it has no other way to be told the time
     for name, value, where, age, secure, at in sets:
         line = f"{name}={value}" + (f"; Path={where}" if where else "") + age + secure
-        policy._policy._now = policy._now = int(NOW)
-        request = urllib.request.Request(f"{scheme}://shop.example.test{at}")  # noqa: S310
-        for cookie in theirs._cookies_from_attrs_set(http.cookiejar.parse_ns_headers([line]), request):  # type: ignore[attr-defined]
+        request = urllib.request.Request(f"{scheme}://shop.example.test{at}")
+        for cookie in theirs._cookies_from_attrs_set(http.cookiejar.parse_ns_headers([line]), request):
             theirs.set_cookie(cookie)
         if age == "; Max-Age=0":
             theirs.clear_expired_cookies()
         ours.store(line, head(at, "shop.example.test"), NOW)
-    del policy
     pairs = {
         (c.name, c.value)
         for c in theirs

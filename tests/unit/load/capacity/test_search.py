@@ -227,6 +227,22 @@ def test_a_generator_that_is_late_proves_no_break() -> None:
     assert (found.low, found.high) == (80, None)
 
 
+def test_poissons_chance_is_no_limit() -> None:
+    """200 arrivals are as well 160 by chance; 20,000 are not 19,000."""
+    rng = np.random.default_rng(13)
+    for _ in range(40):
+        it = Search(spec(most=1_000))
+        while (rate := it.next()) is not None:
+            assert it.hold is not None
+            sent = rng.poisson(rate * it.hold.hold_s) / it.hold.hold_s
+            it.observe(step(rate, held=True, achieved=sent), sent_rate=sent)
+        assert it.result().low == 1_000
+    few = Search(spec(start=1_000, most=1_000))
+    while (rate := few.next()) is not None:
+        few.observe(step(rate, held=True, achieved=940), sent_rate=940)
+    assert few.result().low == 940
+
+
 def test_a_generator_that_was_late_once_goes_on() -> None:
     it, seen = Search(spec()), 0
     while (rate := it.next()) is not None:

@@ -140,7 +140,11 @@ def test_a_form_is_variables_too(tmp_path: Path) -> None:
         ({"openapi": "bad.yaml", "operation": "x"}, "TB1017", "neither JSON nor YAML"),
         ({"openapi": "list.yaml", "operation": "x"}, "TB1017", "is no document of this kind"),
         ({"schema": "none.json"}, "TB1016", "cannot be read: No such file"),
-        ({"schema": {"type": "object", "properties": {"sku": {"$ref": "#/$defs/none"}}}}, "TB1019", "nothing can be drawn"),
+        (
+            {"schema": {"type": "object", "properties": {"sku": {"$ref": "#/$defs/none"}}}},
+            "TB1019",
+            "nothing can be drawn",
+        ),
         ({"schema": {"type": "integer"}}, "TB1019", ""),
         (
             {

@@ -14,7 +14,9 @@ _NS = 1_000_000_000
 
 
 def test_users_ramp_up_stay_and_ramp_down() -> None:
-    profile = Profile([stage("10s", users_to=10), stage("5s", users=10), stage("10s", users_to=0), stage("5s", users=2)])
+    profile = Profile(
+        [stage("10s", users_to=10), stage("5s", users=10), stage("10s", users_to=0), stage("5s", users=2)]
+    )
     at = [profile.users_at(t) for t in (0, 0.4, 0.6, 5, 9.6, 12, 20, 24.6, 26, 30)]
     assert at == [0, 0, 1, 5, 10, 10, 5, 0, 2, 0]
     assert profile.user_spans(0) == ((500_000_000, round(24.5 * _NS)), (25 * _NS, 30 * _NS))

@@ -29,6 +29,8 @@ _SILENT: Final = 12
 _STOPPING: Final = 20
 _ALONE: Final = 30
 _LINGER: Final = 60
+# Of a job with many rows: no word of the master may keep its next one from coming in time.
+_PIECE: Final = 1 << 20
 # Half a round trip beyond which a host's clock is not known well enough to share a schedule with.
 _CLOCK_NS: Final = 250_000_000
 
@@ -258,6 +260,8 @@ class Roll:
             "start_ns": start_ns,
             **mine,
         }
+        for at in range(0, len(self._packed), _PIECE):
+            self._master.tell(member.client, frames.PIECE, {"piece": self._packed[at : at + _PIECE]})
         self._master.tell(member.client, frames.JOB, order)
 
     def _spread(self, member: Member) -> None:

@@ -1,8 +1,8 @@
 """The conductor of a plain `locust`: started by the plug-in, told by JSON what it is for, ends with Locust.
 
 `python -m tracer_bullet.runs.load.locustfile.attached '{"arguments": […], "options": […]}'` prints one line on stdout,
-`{"link": …, "secret": …}` or `{"error": …, "code": …}`, and the result on stderr when Locust has ended. Its exit code is
-the run's.
+`{"link": …, "secret": …}` or `{"error": …, "code": …}`, and the result on stderr when Locust has ended. Its exit
+code is the run's.
 """
 
 from __future__ import annotations

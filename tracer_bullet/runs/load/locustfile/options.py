@@ -10,11 +10,14 @@ from typing import Any, NoReturn
 
 from tracer_bullet.errors import UsageError
 
+# What Locust answers without sending anything.
+_ASK = (("-h", "--help"), ("-V", "--version"), ("-l", "--list"), ("--show-task-ratio",), ("--show-task-ratio-json",))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocustfileOptions:
     """A command line. `arguments`: for Locust, `--host` and `-f` among them; `host`, `users`, `run_time_s`: what they
-    say, as far as we must know it."""
+    say, as far as we must know it. `worker`: of a master elsewhere; `asks`: something that Locust prints, as `--list`."""
 
     locustfile: str
     arguments: tuple[str, ...]
@@ -23,6 +26,7 @@ class LocustfileOptions:
     users: int = 0
     run_time_s: float | None = None
     worker: bool = False
+    asks: bool = False
     bullets: Path | None = None
     allow_hosts: tuple[str, ...] = ()
     flag_hosts: tuple[str, ...] = ()
@@ -63,6 +67,8 @@ def parse(arguments: Sequence[str]) -> LocustfileOptions:
     theirs.add_argument("-u", "--users", type=int, default=0)
     theirs.add_argument("-t", "--run-time")
     theirs.add_argument("--worker", action="store_true")
+    for flags in _ASK:
+        theirs.add_argument(*flags, action="store_true", dest="asks")
     seen, _ = theirs.parse_known_args(rest)
     found = {k: tuple(v) if isinstance(v, list) else v for k, v in found.items()}
     return LocustfileOptions(
@@ -73,6 +79,7 @@ def parse(arguments: Sequence[str]) -> LocustfileOptions:
         users=seen.users,
         run_time_s=None if seen.run_time is None else _seconds(seen.run_time),
         worker=seen.worker,
+        asks=seen.asks,
     )
 
 

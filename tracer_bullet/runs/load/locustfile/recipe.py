@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import Final
 
-from tracer_bullet.errors import ExitCode, StoppedError, TracerBulletError
+from tracer_bullet.errors import ExitCode, StoppedError, TracerBulletError, UsageError
 from tracer_bullet.load.locustfile import check_locust
 from tracer_bullet.load.locustfile.protocol import KEPT_SHARE
 from tracer_bullet.model import Outcome, PhaseStarted, Progress, RunEnded, RunEvent, RunStarted, Severity, Verdict
@@ -176,6 +176,9 @@ async def _phases(run: _Run) -> AsyncIterator[RunEvent]:
             yield event
     finally:
         run.figures.parts.flush()
+    if run.code == int(ExitCode.USAGE) and not run.figures.count and not run.proof.waiting and run.stop is None:
+        cure = "its own output, above, says why"
+        raise UsageError("TB1059", "Locust did not begin: it ended with exit code 2", cure=cure)
     yield PhaseStarted(phase="settle", detail=f"{run.proof.waiting} traces")
     await run.proof.settle()
     run.hear_verdicts()

@@ -1,5 +1,5 @@
-"""A conductor in a process of its own, so that tests can kill it: `URL SECONDS`. Says the ids of its processes, and ends
-with 3 when its fleet was lost."""
+"""A conductor in a process of its own, so that tests can kill it: `URL SECONDS`. Says the ids of its processes, and
+ends with 3 when its fleet was lost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from tracer_bullet.runs.load.fleet import Fleet, FleetOptions
 async def conduct(url: str, seconds: float) -> int:
     async with Fleet(FleetOptions(local=1)) as fleet:
         assert fleet._crew is not None
-        print(json.dumps([fleet._master.pid, *(p.pid for p in fleet._crew.programs)]), flush=True)
+        sys.stdout.write(json.dumps([fleet._master.pid, *(p.pid for p in fleet._crew.programs)]) + "\n")
+        sys.stdout.flush()
         await listen(fleet, make_job(url, seconds=seconds), Told())
         return 3 if any(r.lost for r in fleet.results) else 0
 

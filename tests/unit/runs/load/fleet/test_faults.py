@@ -1,5 +1,5 @@
-"""Claim: whoever of a fleet is killed or frozen, nothing hangs, what was lost is said to the request, and no iteration is
-sent twice. Real processes, real Locust, signals to processes of our own."""
+"""Claim: whoever of a fleet is killed or frozen, nothing hangs, what was lost is said to the request, and no iteration
+is sent twice. Real processes, real Locust, signals to processes of our own."""
 
 from __future__ import annotations
 
