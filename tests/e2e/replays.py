@@ -70,10 +70,10 @@ def answerer(folder: Path, file: str = FILE, *, count: int = 200, gap_ms: int = 
         yield folder / "replay" / "simple.yaml", server
 
 
-def start(file: Path, *arguments: str) -> subprocess.Popen[str]:
+def start(file: Path, *arguments: str, command: str = "replay") -> subprocess.Popen[str]:
     """The command line, as a process of its own group."""
     return subprocess.Popen(
-        [sys.executable, "-m", "tracer_bullet", "replay", str(file), *arguments],
+        [sys.executable, "-m", "tracer_bullet", command, str(file), *arguments],
         cwd=file.parents[1],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -143,7 +143,7 @@ load:
 def test_data_varies_and_the_smallest_that_fails_is_told(firing_range: Callable[..., Any], workspace: Path) -> None:
     file = write_scenario(workspace, "picky", PICKY + PATIENT)
     with firing_range() as r:
-        import httpx  # noqa: PLC0415
+        import httpx
 
         sku = httpx.get(f"{r.shop.url}/products").json()["items"][0]["sku"]
         (file.parent / "terms.csv").write_text(f"term,page\ntea,1\n{sku},77\ncoffee,3\n")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
 from tracer_bullet.load.profile import Profile
+from tracer_bullet.load.profile.levels import Span
 from tracer_bullet.load.share import Share
 
 # An iteration that the engine could not be given ahead goes so long after it is planned, lest it be late at once.
@@ -33,7 +34,8 @@ class PlanIteration(Protocol):
 @dataclass(slots=True)
 class _User:
     """`under`: iterations planned and not ended, the one under way and at most one behind it; `began_ns`: when the one
-    under way began, or is expected to; `last`, `between_ns`: of the newest one; `pause_ns`: before it."""
+    under way began, or is expected to; `last`, `between_ns`: of the newest one; `pause_ns`: before it; `later`: spans
+    of the user that begin soon."""
 
     number: int
     end_ns: int
@@ -42,6 +44,7 @@ class _User:
     last: int = -1
     between_ns: int = 0
     pause_ns: int = 0
+    later: list[Span] = field(default_factory=list)
 
 
 class Users:
@@ -97,9 +100,8 @@ class Users:
             most -= 1
             begin_ns, end_ns, number = heapq.heappop(self._coming)
             user = self._there.get(number)
-            if user is not None:  # its last iteration of the span before is not over yet
-                user.end_ns = end_ns
-                self._plan_behind(user, now_ns)
+            if user is not None:  # an iteration of the span before is not over yet
+                user.later.append((begin_ns, end_ns))
                 continue
             due_ns = begin_ns if begin_ns >= now_ns else now_ns + _HANDING_OVER_NS
             user = self._there[number] = _User(number, end_ns, due_ns)
@@ -120,6 +122,9 @@ class Users:
 
     def _plan_at(self, user: _User, due_ns: int, now_ns: int) -> None:
         """The next iteration of a user of whom none is under way; without one he is gone."""
+        while due_ns >= user.end_ns and user.later:
+            begin_ns, user.end_ns = user.later.pop(0)
+            due_ns = max(due_ns, begin_ns)
         number = self._number(user.number) if due_ns < user.end_ns else None
         if number is None:
             del self._there[user.number]
@@ -167,6 +172,7 @@ class Users:
             user = self._there.get(number)
             if user is not None:
                 user.end_ns = now_ns
+                user.later = []
             if not spans:
                 continue
             for begin_ns, end_ns in _both(self._profile.user_spans(number), spans):

@@ -225,7 +225,7 @@ def _senders(results: Sequence[SenderResult]) -> LoadTable:
             name=text.line(r.name),
             cells=(text.count(r.sent), text.ms(r.lateness.p99_ms), text.share(r.cpu_share), text.count(r.unaccounted)),
             values=(r.sent, r.lateness.p99_ms, r.cpu_share, r.unaccounted),
-            tone=Tone.BAD if r.lost else Tone.WARN if r.detail else Tone.PLAIN,
+            tone=Tone.BAD if r.lost else Tone.WARN if "late" in r.detail else Tone.PLAIN,
             note=text.line("; ".join(p for p in (f"lost: {r.lost}" if r.lost else "", r.detail) if p)),
         )
         for r in results[:MAX_ROWS]

@@ -62,7 +62,8 @@ class BaselineSpec(Spec):
     """A change of a latency that is smaller than this share of it is none."""
     error_effect: Share = 0.01
     """The same for the share of errors, absolute."""
-    confidence: Share = 0.95
+    confidence: Share = Field(default=0.95, ge=0.5, le=0.9999)
+    """Of the intervals that decide."""
 
 
 class CapacitySpec(Spec):
@@ -74,5 +75,11 @@ class CapacitySpec(Spec):
     max: Rate = Field(default="10000/s", validate_default=True)
     hold_s: Duration = Field(default=20.0, alias="hold", gt=0)
     """How long each rate is held."""
-    precision: Share = 0.1
+    precision: Share = Field(default=0.1, ge=0.01)
     """Of the rate, to which it is found."""
+
+    @model_validator(mode="after")
+    def _start_below_max(self) -> CapacitySpec:
+        if self.start > self.max:
+            raise MistakesError([Mistake(path="start", message=f"is above `max` ({self.max:g}/s)")])
+        return self

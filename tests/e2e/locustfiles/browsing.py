@@ -1,4 +1,4 @@
-"""Tasks with weights and tags, wait times, a nested and a sequential task set, names, catch_response, hooks, arguments."""
+"""Weights, tags, wait times, nested and sequential task sets, names, catch_response, hooks, arguments."""
 
 import random
 
@@ -19,7 +19,7 @@ def on_request(request_type, name, response_time, exception, **kwargs):
 
 @events.test_stop.add_listener
 def on_test_stop(environment, **kwargs):
-    print(f"HOOKS SAW {len(seen)} AND {environment.parsed_options.sku}")
+    print(f"HOOKS SAW {len(seen)} AND {environment.parsed_options.sku}")  # noqa: T201
 
 
 class Buying(SequentialTaskSet):
@@ -59,7 +59,7 @@ class Looking(TaskSet):
 
 class Shopper(HttpUser):
     wait_time = between(0.01, 0.05)
-    tasks = {Looking: 2, Buying: 1}
+    tasks = {Looking: 2, Buying: 1}  # noqa: RUF012
 
     def on_start(self):
         self.sku = self.environment.parsed_options.sku or "mug"

@@ -20,7 +20,8 @@ from tracer_bullet.workspace.template import Scalar
 VARIABLES: dict[str, Scalar] = {"n": 1, "text": "", "flag": False, "other": 1, "one": 1, "two": 1, "three": 1}
 STRATEGY = """
 from hypothesis import strategies as st
-orders = st.fixed_dictionaries({"n": st.integers(0, 10**9), "text": st.text("ab"), "flag": st.booleans(), "other": st.integers()})
+numbers = {"n": st.integers(0, 10**9), "other": st.integers()}
+orders = st.fixed_dictionaries({**numbers, "text": st.text("ab"), "flag": st.booleans()})
 """
 FEED = {"strategy": "d.py:orders", "rows": 200}
 
@@ -41,7 +42,7 @@ class Target:
 def drawn(folder: Path, is_bad: Callable[[Any], bool]) -> Mapping[str, Scalar]:
     """A row of the strategy's that fails: the longest of them."""
     write(folder, "d.py", STRATEGY)
-    return max((row for row in rows(folder, VARIABLES, FEED) if is_bad({**VARIABLES, **row})), key=lambda r: str(r))
+    return max((row for row in rows(folder, VARIABLES, FEED) if is_bad({**VARIABLES, **row})), key=str)
 
 
 def shrunk(

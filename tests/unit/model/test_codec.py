@@ -20,8 +20,9 @@ from tracer_bullet.model import (
     Verdict,
 )
 from tracer_bullet.model.codec import decode, encode
+from tracer_bullet.model.load import FailureGroup
 
-KINDS = [Verdict, RunManifest, ServiceGraph, Shot, Span, Finding, Check, BulletVerdict]
+KINDS = [Verdict, RunManifest, ServiceGraph, Shot, Span, Finding, Check, BulletVerdict, FailureGroup]
 finite = st.floats(allow_nan=False, allow_infinity=False)
 st.register_type_strategy(float, finite)
 

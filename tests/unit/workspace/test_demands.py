@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tracer_bullet.workspace.demands import EXAMPLES, Comparison, Demand, parse_demand
-from tracer_bullet.workspace.thresholds import ThresholdSpec
+from tracer_bullet.workspace.thresholds import BaselineSpec, CapacitySpec, ThresholdSpec
 
 
 @pytest.mark.parametrize(
@@ -135,6 +135,23 @@ def test_a_threshold_may_be_a_text_alone() -> None:
 def test_what_a_scenario_file_may_not_say(value: object, says: str) -> None:
     with pytest.raises(pydantic.ValidationError) as caught:
         ThresholdSpec.model_validate(value)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "value", "says"),
+    [
+        (CapacitySpec, {"start": "100/s", "max": "50/s"}, "is above `max` (50/s)"),
+        (CapacitySpec, {"precision": "0 %"}, "greater than or equal to 0.01"),
+        (CapacitySpec, {"hold": "0s"}, "greater than 0"),
+        (CapacitySpec, {"objective": ["p(99) < 300"]}, "a unit of time"),
+        (BaselineSpec, {"confidence": 1}, "less than or equal to 0.9999"),
+        (BaselineSpec, {"metrics": ["p98"]}, "Input should be 'p50', 'p90', 'p95', 'p99' or 'error_rate'"),
+    ],
+)
+def test_what_else_it_may_not_say(model: type[pydantic.BaseModel], value: object, says: str) -> None:
+    with pytest.raises(pydantic.ValidationError) as caught:
+        model.model_validate(value)
     assert says in str(caught.value)
 
 

@@ -29,7 +29,6 @@ _LOWEST: Final = 1 / 64
 _KEEPS_UP: Final = 0.97
 _DEVIATIONS: Final = 4
 _MOST_HOLDS: Final = 100
-_FINEST: Final = 0.01
 _FOUND: Final = "found"
 
 
@@ -104,8 +103,9 @@ class Search:
         return self._rate
 
     def observe(self, step: CapacityStep, *, sent_rate: float | None = None, late: bool = False) -> None:
-        """What came of the hold. `step.held`: whether the objective held, None without enough data. `sent_rate`:
-        how many iterations a second the generator really began, whatever became of them; `late`: it was late by its own fault.
+        """What came of the hold. `step.held`: whether the objective held, None without enough data. `sent_rate`: how
+        many iterations a second the generator really began, whatever became of them; `late`: it was late by its own
+        fault.
 
         Raises ValueError when the step is not of the rate that `next` gave.
         """
@@ -173,7 +173,7 @@ class Search:
             self._ended = f"the objective did not break, {told} ({self.spec.max:g}/s)"
 
     def _narrow(self, high: float, verdict: bool | None) -> None:
-        precision = max(self.spec.precision, _FINEST) + 1e-9
+        precision = self.spec.precision + 1e-9
         below = max((rate for rate in self._rates if rate < high), default=0.0)
         if verdict is None:
             self._ended = f"not enough data at {self._rate:.4g}/s: hold each rate longer"

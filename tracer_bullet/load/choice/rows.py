@@ -19,13 +19,14 @@ class Feed:
     """The rows of one scenario, by the rank of an iteration among those of its scenario, so that none is left out.
 
     `unique` when one of its feeds is: then there are only `most` iterations (else None), and each row is used once.
+    `random` when all are; of a random feed beside others the rows are drawn already (`load/data/rows.py`).
     """
 
     def __init__(self, rows: Sequence[Row], specs: Sequence[DataSpec], seed: int) -> None:
         self._rows = rows
         self._seed = seed
         orders = {spec.order for spec in specs}
-        self._at_random = "random" in orders and "unique" not in orders
+        self._at_random = orders == {"random"}
         self.most: int | None = len(rows) if "unique" in orders else None
 
     def row(self, rank: int) -> Row:

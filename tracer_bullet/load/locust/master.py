@@ -16,9 +16,9 @@ from typing import Any, Final
 # Before Locust looks at it: how long its receiving loop may stand still for a report.
 os.environ.setdefault("LOCUST_WAIT_FOR_WORKERS_REPORT_AFTER_RAMP_UP", "0.1")
 
-import gevent  # type: ignore[import-untyped]
-from gevent.event import Event  # type: ignore[import-untyped]
-from gevent.queue import Queue  # type: ignore[import-untyped]
+import gevent
+from gevent.event import Event
+from gevent.queue import Queue
 from locust import User, __version__
 from locust.env import Environment
 from locust.runners import STATE_MISSING, STATE_RUNNING, STATE_STOPPED, MasterRunner

@@ -133,6 +133,7 @@ class Relay:
         self._runner = runner
         self._open = open_link
         self._links: dict[str, Link] = {}
+        self.ready = False  # the conductor listens; until then hellos are passed over, and come again
         runner.register_message(UP, self._up)
 
     def close(self) -> None:
@@ -144,7 +145,7 @@ class Relay:
         message, worker = decode(msg.data), msg.node_id
         link = self._links.get(worker)
         if message["t"] == "hello":
-            if link is None:  # the secret is this machine's: Locust's own port says who may be a worker
+            if link is None and self.ready:  # the secret is this machine's: Locust's own port says who may be a worker
                 hello = {**message, "who": "worker", "name": worker, "pid": os.getpid()}
                 self._links[worker] = self._open(hello, lambda m: self._down(worker, m))
         elif link is not None:

@@ -50,14 +50,16 @@ class _Listeners:
             gevent.spawn(self._open_later)  # its master answers only once this event is over
             return
         try:
-            _set_hosts(environment, plugin.terms)
+            _check_hosts(environment, plugin.terms)
+            if self._relay is not None:
+                self._relay.ready = True
         except TracerBulletError as error:
             sys.stderr.write(f"{error}\n")
             sys.exit(int(error.exit_code))
 
     def _open_later(self) -> None:
         try:
-            _set_hosts(self._plugin.environment, self._plugin.terms)
+            _check_hosts(self._plugin.environment, self._plugin.terms)
         except TracerBulletError as error:
             self._plugin.stop(int(error.exit_code), str(error))
 
@@ -160,13 +162,11 @@ def _relayed(hello: dict[str, Any], hear: Any) -> SocketLink:
     return SocketLink(*parse_link(os.environ[LINK]), {**hello, "secret": os.environ.get(LINK_SECRET, "")}, hear)
 
 
-def _set_hosts(environment: Any, terms: Terms) -> None:
-    """Users without a host get the target's; a host that would be refused is told before anything is sent."""
+def _check_hosts(environment: Any, terms: Terms) -> None:
+    """A host that would be refused is told before anything is sent."""
     hosts = Hosts(terms.flagged, terms.allowed)
     for user in environment.user_classes:
-        if not environment.host and user.host is None:
-            user.host = terms.target
-        url = environment.host or user.host
+        url = environment.host or user.host or terms.target
         host, port = origin_of(url) if isinstance(url, str) and "://" in url else ("", None)
         if host and hosts.standing(host, port) is Standing.REFUSED:
             raise UsageError(

@@ -5,6 +5,7 @@ Posture: what the engine cannot do as `fire` does is refused before anything is 
 """
 
 from tracer_bullet.load.script.compile import compile_script
+from tracer_bullet.load.script.rows import sendable_rows
 from tracer_bullet.load.script.script import RowError, Script
 
-__all__ = ["RowError", "Script", "compile_script"]
+__all__ = ["RowError", "Script", "compile_script", "sendable_rows"]

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 
-from tracer_bullet.errors import TracerBulletError, UsageError
+from tracer_bullet.errors import TracerBulletError
 from tracer_bullet.graph.analyse import analyse
 from tracer_bullet.graph.engines import DuckEngine
 from tracer_bullet.load.capacity import Hold, Search, saturated
@@ -27,19 +27,8 @@ Load = dict[str, tuple[float, int]]
 
 
 async def find_capacity(run: Run) -> AsyncIterator[RunEvent]:
-    """Hold rates until the search ends, or there is a reason to stop; what was found is in `run.found.capacity`.
-
-    Raises UsageError TB1095 without an objective.
-    """
+    """Hold rates until the search ends, or there is a reason to stop; what was found is in `run.found.capacity`."""
     capacity = run.job.spec.capacity
-    capacity = capacity.model_copy(update={"objective": capacity.objective or run.job.spec.thresholds})
-    if not capacity.objective or any(t.service for t in capacity.objective):
-        raise UsageError(
-            "TB1095",
-            "--find-capacity needs an objective on the requests themselves",
-            where=run.job.main.where("load.capacity.objective"),
-            cure="say what must hold, as load: {capacity: {objective: [p(99) < 300ms, error_rate < 1%]}}",
-        )
     search, rates, services = Search(capacity), [], []
     async with run.outside.senders() as senders:
         while run.stop is None and search.next() is not None and (hold := search.hold) is not None:
@@ -66,7 +55,7 @@ class _Trial:
         self._run = run
         self._hold = hold
         self.figures = LoadFigures(run.steps)
-        asked = {"thresholds": run.job.spec.capacity.objective or run.job.spec.thresholds, "warm_up_s": hold.settle_s}
+        asked = {"thresholds": run.job.spec.capacity.objective, "warm_up_s": hold.settle_s}
         spec = run.job.spec.model_copy(update=asked)
         self._judging = Judging(spec, run.steps, self.figures, span_s=hold.total_s)
 

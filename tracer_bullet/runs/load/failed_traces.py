@@ -65,11 +65,11 @@ class FailedTraces:
 def keep_examples(folder: RunFolder, spans: list[Span]) -> int:
     """Add these traces to the examples of an analysed run; how many there were. Raises WorkspaceError when it is not
     analysed."""
-    if not spans:
-        return 0
     analysis = read_json(folder.analysis, Analysis)
     known = {example.trace_id for example in analysis.examples}
     new = [span for span in spans if span.trace_id not in known]
+    if not new:
+        return 0
     ids = list(dict.fromkeys(span.trace_id for span in new))
     there = [read_table(folder.examples)] if folder.examples.exists() else []
     write_table(pa.concat_tables([*there, spans_to_table(new)]), folder.examples)

@@ -106,6 +106,8 @@ def prepare_load(
     """
     main = load_scenario(file)
     spec = _change(main, changes or {}, rateless=find_capacity)
+    if find_capacity:
+        spec = _with_objective(main, spec)
     workspace, settings = open_workspace(file.absolute().parent, environ)
     resolved = resolve_target(settings, main.value.target, target)
     if system is not None:
@@ -173,6 +175,20 @@ def _traffic(
             Traffic(scenario=scenario, plan=plan(scenario, base_url=base_url, overrides=mine), weight=weight, rows=rows)
         )
     return tuple(made)
+
+
+def _with_objective(main: Located[Scenario], spec: LoadSpec) -> LoadSpec:
+    """With what must hold at each rate; the scenario's thresholds, when nothing else is said."""
+    objective = spec.capacity.objective or spec.thresholds
+    if not objective or any(t.service for t in objective):
+        raise UsageError(
+            "TB1095",
+            "--find-capacity needs an objective on the requests themselves",
+            where=main.where("load.capacity.objective"),
+            cure="say what must hold, as load: {capacity: {objective: [p(99) < 300ms, error_rate < 1%]}}",
+        )
+    capacity = spec.capacity.model_copy(update={"objective": objective})
+    return spec.model_copy(update={"capacity": capacity, "thresholds": ()})
 
 
 def _change(main: Located[Scenario], changes: Mapping[str, object], *, rateless: bool) -> LoadSpec:

@@ -7,6 +7,7 @@ from functools import wraps
 from typing import Any
 from urllib.parse import urlsplit
 
+from gevent import GreenletExit
 from geventhttpclient.client import HTTPClient
 from geventhttpclient.connectionpool import ConnectionPool
 
@@ -69,4 +70,6 @@ def _url(client: Any, uri: str) -> str:
 def _reason(error: BaseException) -> str:
     if isinstance(error, ConnectionRefusedError):
         return "connect"
+    if isinstance(error, GreenletExit):
+        return "stopped"  # Locust ends its users in the midst of what they do
     return "answer-timeout" if isinstance(error, TimeoutError) else "reset"

@@ -12,6 +12,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import urllib3.connection
+from gevent import GreenletExit
 
 from tracer_bullet.load.locustfile.headers import CARRIERS
 from tracer_bullet.load.locustfile.hosts import Standing, refuse
@@ -126,4 +127,6 @@ def _header(line: bytes) -> tuple[str, str]:
 
 
 def _reason(error: BaseException) -> str:
+    if isinstance(error, GreenletExit):
+        return "stopped"  # Locust ends its users in the midst of what they do
     return "answer-timeout" if isinstance(error, TimeoutError) else "reset"

@@ -17,7 +17,18 @@ def patch(plugin: Plugin) -> None:
     """`execute_task` is where all kinds of task sets come through."""
     for kind in (TaskSet, DefaultTaskSet):
         kind.execute_task = _traced(plugin, kind.execute_task)  # type: ignore[method-assign]
+    User.__init__ = _placed(plugin, User.__init__)  # type: ignore[method-assign]
     User.run = _lived(plugin, User.run)  # type: ignore[method-assign,misc]  # final for subclasses
+
+
+def _placed(plugin: Plugin, original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    def init(self: Any, environment: Any) -> None:
+        original(self, environment)
+        if self.host is None:
+            self.host = plugin.terms.target
+
+    return init
 
 
 def _lived(plugin: Plugin, original: Callable[..., Any]) -> Callable[..., Any]:

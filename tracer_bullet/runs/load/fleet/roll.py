@@ -146,7 +146,7 @@ class Roll:
         past = self._now_ns() > self._job.start_ns + self._span_ns
         if self._duties.orphaned and self._waits and not self.stopping and not past and self._alone <= _ALONE:
             return
-        if not past and self._stopped_ns is None and any(member.lost for member in self.members):
+        if not past and self._stopped_ns is None and self._duties.orphaned:
             self._stopped_ns = self._now_ns() - self._job.start_ns  # what would have come later is nobody's loss
         job, self._job = self._job, None
         self._duties.end()

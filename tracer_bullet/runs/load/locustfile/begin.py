@@ -47,6 +47,7 @@ def begin(job: LocustfileJob, *, run_id: str) -> Beginning:
         started_ns=started_ns,
         token_id=f"{job.key.kid} until {started_ns // _NS + TOKEN_S}",
         fired_by=user_name(),
+        override_window=job.options.override_window,
         versions={"tracer-bullet": __version__, "python": platform.python_version()},
     )
     return Beginning(

@@ -53,7 +53,8 @@ def bullet_of(message: Mapping[str, Any], *, number: int, run_id: str, root_id: 
         status=SpanStatus.ERROR if failed else SpanStatus.UNSET,
         attributes={**_MARKS, RUN: run_id},
     )
-    shots = tuple(_shot(trace_id, run_id, number, s) for s in left)
+    # Of what Locust cut off at its end nobody knows whether it came to a service.
+    shots = tuple(_shot(trace_id, run_id, number, s) for s in left if s.status or s.error != "stopped")
     return BulletResult(bullet=number, trace_id=trace_id, shots=shots, checks=(), spans=(root, *spans))
 
 

@@ -16,8 +16,11 @@ _ASK = (("-h", "--help"), ("-V", "--version"), ("-l", "--list"), ("--show-task-r
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocustfileOptions:
-    """A command line. `arguments`: for Locust, `--host` and `-f` among them; `host`, `users`, `run_time_s`: what they
-    say, as far as we must know it. `worker`: of a master elsewhere; `asks`: something that Locust prints, as `--list`."""
+    """A command line.
+
+    `arguments`: for Locust, `--host` and `-f` among them; `host`, `users`, `run_time_s`: what they say, as far as we
+    must know it. `worker`: of a master elsewhere; `asks`: something that Locust prints, as `--list`.
+    """
 
     locustfile: str
     arguments: tuple[str, ...]

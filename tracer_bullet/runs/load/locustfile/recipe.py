@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from itertools import count
 from typing import Final
 
@@ -21,6 +23,7 @@ from tracer_bullet.load.locustfile.protocol import KEPT_SHARE
 from tracer_bullet.model import Outcome, PhaseStarted, Progress, RunEnded, RunEvent, RunStarted, Severity, Verdict
 from tracer_bullet.model.load import LoadReport, SenderResult
 from tracer_bullet.model.replay import Quantiles, StopEvent, Timing
+from tracer_bullet.runs.load.guardrails import Guardrails, Watched, watch_target
 from tracer_bullet.runs.load.locustfile.begin import RENEW_S, Beginning, begin, new_token, trace_rate
 from tracer_bullet.runs.load.locustfile.conclude import Ending, conclude
 from tracer_bullet.runs.load.locustfile.desk import Desk
@@ -32,6 +35,7 @@ from tracer_bullet.runs.replay.passes import kill_switch
 from tracer_bullet.runs.replay.proof import Proof
 from tracer_bullet.runs.sources import check_reachable, open_source
 from tracer_bullet.runs.store import write_spans
+from tracer_bullet.runs.windows import windows_of
 from tracer_bullet.traces import Receiver, TraceSource
 from tracer_bullet.workspace.runs import RunFolder, create_run, new_run_id, write_json
 
@@ -63,6 +67,7 @@ class _Run:
     desk: Desk
     reasons: tuple[Look, ...]
     locust: LocustProcess
+    guardrails: Guardrails | None = None
     stop: StopEvent | None = None
     code: int = 0
     told: int = 0  # verdicts that the arming has heard of
@@ -136,11 +141,24 @@ async def fly(
     check_locust()
     if job.kill_file.exists():
         raise StoppedError("TB993", "the kill switch is on", where=str(job.kill_file), cure="remove the file to go on")
+    windows = windows_of(
+        job.settings,
+        job.target,
+        command="load",
+        urls=[f"http://{host}" for host in job.flagged],
+        override=job.options.override_window,
+    )
+    windows.check(datetime.now(UTC))
     await check_reachable(job.target.url)
     own = source is None
     source = source or await open_source(job.traces)
-    try:
+    async with contextlib.AsyncExitStack() as stack:
+        if own:
+            stack.push_async_callback(source.close)
+        guardrails = await stack.enter_async_context(watch_target(_watched(job), source, os.environ))
         run = _begin(job, source, tuple(reasons), locust or Child(job.arguments, quiet=job.options.as_json))
+        run.guardrails = guardrails
+        run.reasons = (*run.reasons, guardrails.look, windows.reason(lambda: run.began_s))
         write_json(run.folder.manifest, run.beginning.manifest)
         yield RunStarted(
             run_id=run.folder.run_id, folder=run.folder.path, scenario=job.name, target=job.target.url, bullets=0
@@ -151,9 +169,15 @@ async def fly(
         except BaseException:
             _leave_readable(run)
             raise
-    finally:
-        if own:
-            await source.close()
+
+
+def _watched(job: LocustfileJob) -> Watched:
+    return Watched(
+        spec=job.spec.guardrails,
+        target_url=job.target.url,
+        objectives=job.context.objectives,
+        folder=job.workspace,
+    )
 
 
 def _begin(job: LocustfileJob, source: TraceSource, reasons: tuple[Look, ...], locust: LocustProcess) -> _Run:
@@ -264,8 +288,10 @@ def _exit_code(stop: StopEvent) -> int:
 
 
 def _conclude(run: _Run) -> Verdict:
-    write_json(run.folder.path / "load.json", _report(run))
+    write_json(run.folder.load, _report(run))
     run.keep_spans()
+    if not any(run.folder.spans.iterdir()):
+        write_spans(run.folder, ())  # nothing came back: an empty report is one too
     desk = run.desk
     ending = Ending(
         locust_code=run.code,
@@ -303,6 +329,7 @@ def _report(run: _Run) -> LoadReport:
         steps=figures.steps(),
         senders=(SenderResult(sender=0, name="Locust", sent=figures.count, lateness=Quantiles()),),
         curve=figures.curve({}),
+        guardrails=run.guardrails.readings() if run.guardrails is not None else (),
         sampling=f"traces of tasks, {run.job.spec.proof.traces_per_s:g} a second at most; requests are all counted",
         armed=tuple(run.desk.arming.armed),
         audited=len(run.proof.verdicts),
@@ -333,5 +360,5 @@ def _leave_readable(run: _Run) -> None:
         _write_manifest(run, "interrupted")
         run.figures.parts.flush()
         run.stop = run.stop or StopEvent(reason="interrupt", detail="it was interrupted", after_s=run.after_s)
-        write_json(run.folder.path / "load.json", _report(run))
+        write_json(run.folder.load, _report(run))
         run.keep_spans()

@@ -1,5 +1,4 @@
-"""Claim: each iteration has one owner or none, whoever joins and leaves, and what is lost is counted as the schedule has
-it."""
+"""Claim: each iteration has one owner, whoever joins and leaves; what is lost is counted as it was scheduled."""
 
 from __future__ import annotations
 
