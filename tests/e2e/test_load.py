@@ -31,6 +31,11 @@ def dumps(shop: Any) -> dict[str, Any]:
     return {name: dump_database(url) for name, url in shop.database_urls.items()}
 
 
+def steps_of(scenario: Path) -> str:
+    """A scenario without the load that it asks for itself."""
+    return scenario.read_text().partition("\n# As traffic")[0] + "\n"
+
+
 @pytest.fixture
 def checkout(workspace: Path) -> Path:
     """The workspace's own scenario; the test adds its `load`."""
@@ -39,7 +44,7 @@ def checkout(workspace: Path) -> Path:
 
 def test_the_shop_under_load(firing_range: Callable[..., Any], checkout: Path, postgres: PostgresServer) -> None:
     write_scenario(checkout.parents[1], "browse", BROWSE)
-    checkout.write_text(checkout.read_text() + LOAD + PATIENT)
+    checkout.write_text(steps_of(checkout) + LOAD + PATIENT)
     databases = {name: postgres.create_database() for name in ("cart", "checkout", "inventory", "payment")}
     with firing_range(databases=databases) as r:
         before, charges = dumps(r.shop), r.shop.third_party_calls
@@ -70,7 +75,7 @@ def test_the_shop_under_load(firing_range: Callable[..., Any], checkout: Path, p
 
 def test_a_careless_shop_is_not_loaded(firing_range: Callable[..., Any], checkout: Path) -> None:
     checkout.write_text(
-        checkout.read_text()
+        steps_of(checkout)
         + LOAD.replace("  with: [{scenario: browse.yaml, weight: 3}]\n", "").replace(
             '    - {expect: "count >= 20", scenario: browse}\n', ""
         )

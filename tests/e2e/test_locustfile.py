@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,8 +15,9 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import run_cli
-from tests.e2e.replays import await_that, children
-from tracer_bullet.model import Outcome, RunManifest, SpanKind, Verdict
+from tracer_bullet.cli.init import write_workspace
+from tracer_bullet.context.keys import create_keys
+from tracer_bullet.model import Outcome, SpanKind, Verdict
 from tracer_bullet.model.attributes import REQUEST_TYPE
 from tracer_bullet.model.load import LoadReport
 from tracer_bullet.runs.store import read_spans
@@ -38,9 +37,7 @@ targets:
 traces: {{source: embedded, listen: "127.0.0.1:{port}", settle_s: 20, quiet_s: 0.3}}
 """
 TRACER_USER = """
-from pathlib import Path
-
-from locust import constant, events, task
+from locust import constant, task
 from tracer_bullet.load.locustfile import TracerFastHttpUser, TracerUser
 
 
@@ -59,48 +56,41 @@ class Quick(TracerFastHttpUser):
     def look(self):
         self.client.get("/products", name="products, fast")
 
-
-seen = []
-
-
-@events.request.add_listener
-def count(**kwargs):
-    seen.append(1)
-    if len(seen) == 20:
-        Path("sent").touch()
 """
 
 
-@pytest.fixture
-def shop(workspace: Path, tmp_path: Path) -> Callable[..., Any]:
-    """A shop that exports to the receiver that the command line opens."""
-
-    @contextmanager
-    def start(**settings: Any) -> Iterator[Simulation]:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        simulation = Simulation(
-            shop_topology(),
-            data_dir=tmp_path / "data",
-            otlp_endpoint=f"http://127.0.0.1:{port}/v1/traces",
-            keys=str(workspace / ".tracer-bullet" / "keys" / "jwks.json"),
-            ports="free",
-            **settings,
+@contextmanager
+def running_shop(folder: Path, **settings: Any) -> Iterator[tuple[Simulation, Path]]:
+    """A shop, and a workspace whose receiver, which the command line opens, gets the shop's spans."""
+    workspace = folder / "workspace"
+    write_workspace(workspace, overwrite=False)
+    create_keys(workspace / ".tracer-bullet" / "keys")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with Simulation(
+        shop_topology(),
+        data_dir=folder / "data",
+        otlp_endpoint=f"http://127.0.0.1:{port}/v1/traces",
+        keys=str(workspace / ".tracer-bullet" / "keys" / "jwks.json"),
+        ports="free",
+        **settings,
+    ) as shop:
+        system = shop.system()
+        told = SETTINGS.format(
+            url=shop.url,
+            port=port,
+            services=", ".join(system.services),
+            third_parties=", ".join(f'"{t}"' for t in system.third_parties),
         )
-        with simulation:
-            system = simulation.system()
-            (workspace / "tracer-bullet.yaml").write_text(
-                SETTINGS.format(
-                    url=simulation.url,
-                    port=port,
-                    services=", ".join(system.services),
-                    third_parties=", ".join(f'"{t}"' for t in system.third_parties),
-                )
-            )
-            yield simulation
+        (workspace / "tracer-bullet.yaml").write_text(told)
+        yield shop, workspace
 
-    return start
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Simulation, Path]]:
+    with running_shop(tmp_path_factory.mktemp("guarded")) as running:
+        yield running
 
 
 def load(workspace: Path, locustfile: str, *options: str) -> tuple[int, str, RunFolder]:
@@ -110,20 +100,20 @@ def load(workspace: Path, locustfile: str, *options: str) -> tuple[int, str, Run
     return done.returncode, done.stdout + done.stderr, folder
 
 
-def sent_endpoints(shop: Simulation) -> dict[str, Any]:
+def dumps(shop: Simulation) -> dict[str, Any]:
     return {name: dump_database(url) for name, url in shop.database_urls.items()}
 
 
-def test_a_locustfile_runs_unchanged_and_writes_nothing(shop: Callable[..., Any], workspace: Path) -> None:
-    with shop() as s:
-        before, charges = sent_endpoints(s), s.third_party_calls
-        code, out, folder = load(
-            workspace, str(FILES / "browsing.py"), "-u", "6", "-r", "6", "-t", "7",
-            "--sku", "mug", "--exclude-tags", "never", "--csv", str(workspace / "stats"), "--processes", "2",
-        )  # fmt: skip
-        assert code == 0, out
-        assert sent_endpoints(s) == before
-        assert s.third_party_calls == charges
+def test_a_locustfile_runs_unchanged_and_writes_nothing(guarded: tuple[Simulation, Path]) -> None:
+    shop, workspace = guarded
+    before, charges = dumps(shop), shop.third_party_calls
+    code, out, folder = load(
+        workspace, str(FILES / "browsing.py"), "-u", "6", "-r", "6", "-t", "6",
+        "--sku", "mug", "--exclude-tags", "never", "--csv", str(workspace / "stats"), "--processes", "2",
+    )  # fmt: skip
+    assert code == 0, out
+    assert dumps(shop) == before
+    assert shop.third_party_calls == charges
     verdict, report = read_json(folder.verdict, Verdict), read_json(folder.load, LoadReport)
     assert verdict.outcome is Outcome.PASSED
     assert report.model == "closed"
@@ -141,20 +131,19 @@ def test_a_locustfile_runs_unchanged_and_writes_nothing(shop: Callable[..., Any]
     assert {p.name for p in folder.path.iterdir()} >= {"report.html", "junit.xml", "shots", "run.json", "graph.json"}
 
 
-def test_custom_clients_and_shapes_are_flagged_too(shop: Callable[..., Any], workspace: Path) -> None:
-    with shop():
-        code, out, folder = load(workspace, str(FILES / "custom.py"))
+def test_custom_clients_and_shapes_are_flagged_too(guarded: tuple[Simulation, Path]) -> None:
+    code, out, folder = load(guarded[1], str(FILES / "custom.py"))
     assert code == 0, out
     report = read_json(folder.load, LoadReport)
     assert {s.endpoint for s in report.steps} == {"POST /RPC2", "GET /products"}
     assert read_json(folder.verdict, Verdict).findings == ()
 
 
-def test_a_careless_service_is_found_by_the_first_request(shop: Callable[..., Any], workspace: Path) -> None:
-    with shop(careless={"accounts": ("no_guard",)}) as s:
-        before = sent_endpoints(s)["accounts"]
+def test_a_careless_service_is_found_by_the_first_request(tmp_path: Path) -> None:
+    with running_shop(tmp_path, careless={"accounts": ("no_guard",)}) as (shop, workspace):
+        before = dumps(shop)["accounts"]
         code, out, folder = load(workspace, str(FILES / "browsing.py"), "-u", "20", "-r", "20", "-t", "60")
-        after = sent_endpoints(s)["accounts"]
+        after = dumps(shop)["accounts"]
     assert code == 1, out
     verdict, report = read_json(folder.verdict, Verdict), read_json(folder.load, LoadReport)
     assert report.stop is not None
@@ -165,54 +154,19 @@ def test_a_careless_service_is_found_by_the_first_request(shop: Callable[..., An
     assert before != after, "the proof is of a real write"
 
 
-def test_a_plain_locust_with_the_class_is_judged_too(shop: Callable[..., Any], workspace: Path) -> None:
+def test_a_plain_locust_with_the_class_is_judged_too(guarded: tuple[Simulation, Path]) -> None:
+    _, workspace = guarded
     (workspace / "locustfile.py").write_text(TRACER_USER)
-    with shop():
-        done = subprocess.run(
-            [sys.executable, "-m", "locust", "--headless", "-u", "4", "-r", "4", "-t", "5", "--processes", "2"],
-            cwd=workspace,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+    done = subprocess.run(
+        [sys.executable, "-m", "locust", "--headless", "-u", "4", "-r", "4", "-t", "5", "--processes", "2"],
+        cwd=workspace,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert "tracer-bullet: PASSED" in done.stderr
     folder = latest_run(workspace)
     assert folder is not None
     assert set(read_json(folder.load, LoadReport).armed) == {"GET /products", "GET products, fast"}
-
-
-@pytest.mark.parametrize("end", ["kill-locust", "interrupt", "kill-file"])
-def test_whoever_ends_it_the_run_folder_is_readable(shop: Callable[..., Any], workspace: Path, end: str) -> None:
-    (workspace / "locustfile.py").write_text(TRACER_USER)
-    with shop():
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tracer_bullet", "load", "-f", "locustfile.py", "--headless", "-u", "4", "-r", "4"],
-            cwd=workspace,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "NO_COLOR": "1", "COLUMNS": "100"},
-            start_new_session=True,
-        )
-        await_that((workspace / "sent").exists, "it never began")
-        (locust,) = children(process)
-        if end == "kill-locust":
-            locust.kill()
-        elif end == "interrupt":
-            process.send_signal(signal.SIGINT)
-        else:
-            (workspace / ".tracer-bullet" / "stop").touch()
-        out, err = process.communicate(timeout=120)
-        assert not locust.is_running()
-    assert process.returncode == {"kill-locust": 3, "interrupt": 130, "kill-file": 4}[end], (out, err)
-    folder = latest_run(workspace)
-    assert folder is not None
-    assert read_json(folder.manifest, RunManifest).state == ("interrupted" if end == "interrupt" else "finished")
-    report, verdict = read_json(folder.load, LoadReport), read_json(folder.verdict, Verdict)
-    rules = {f.rule for f in verdict.findings}
-    expected = {"kill-locust": "locust-died", "interrupt": "stopped-interrupt", "kill-file": "stopped-kill-switch"}
-    assert expected[end] in rules
-    assert folder.report.exists()
-    assert report.audited > 0

@@ -55,7 +55,7 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-@pytest.mark.parametrize("place", ["tracer-bullet.yaml", "scenarios/checkout.yaml"])
+@pytest.mark.parametrize("place", ["tracer-bullet.yaml", "scenarios/checkout.yaml", "scenarios/browse.yaml"])
 def test_what_init_writes_is_this_repositorys_own_workspace(place: str) -> None:
     """But for the line that tells editors where the schema is."""
     template = (ROOT / "tracer_bullet" / "cli" / "workspace" / Path(place).name).read_text()

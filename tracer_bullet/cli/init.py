@@ -12,6 +12,7 @@ _FILES = resources.files("tracer_bullet.cli") / "workspace"
 _PLACES = {
     "tracer-bullet.yaml": "tracer-bullet.yaml",
     "checkout.yaml": "scenarios/checkout.yaml",
+    "browse.yaml": "scenarios/browse.yaml",
     "scenarios.md": "scenarios/README.md",
     "chaos.md": "chaos/README.md",
     "replay.md": "replay/README.md",

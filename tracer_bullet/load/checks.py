@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tracer_bullet.load.quick import Quick
 from tracer_bullet.load.script import Script
 from tracer_bullet.load.script.script import Row
 from tracer_bullet.load.script.takes import asked_by_expectations
@@ -61,6 +62,7 @@ class _Step:
     is_last: bool
     slowest: _Time | None
     headers: frozenset[str]
+    quick: Quick | None
     wordings: set[str] = field(default_factory=set)
 
     @property
@@ -70,7 +72,7 @@ class _Step:
     @property
     def is_constant(self) -> bool:
         """Whether the same answer is always judged alike."""
-        return not self.has_references and self.planned.spec.expect.time_ms is None
+        return not self.has_references
 
 
 class _Time:
@@ -167,6 +169,10 @@ class Checker:
             self.checked += 1
             return ""
         answer = _answer(kept, took_ms)
+        if step.quick is not None and not answer.truncated and step.quick.is_fine(raw.status, raw.headers, answer.body):
+            self.checked += 1
+            self._remember(cacheable, key)
+            return ""
         first = number - step.index
         variables: Mapping[str, Scalar] = {}
         if step.has_references:
@@ -182,11 +188,14 @@ class Checker:
             failed = self._take(step, answer, first)
         if failed is not None:
             return self._worded(step, failed, answer.status)
+        self._remember(cacheable, key)
+        return ""
+
+    def _remember(self, cacheable: bool, key: tuple[Any, ...]) -> None:
         if cacheable:
             if len(self._fine) >= _MOST_FINE:
                 self._fine.clear()
             self._fine.add(key)
-        return ""
 
     def _take(self, step: _Step, answer: Answer, first: int) -> Check | None:
         taken = take_values(step.planned, answer)
@@ -292,14 +301,18 @@ def _step(script: Script, planned: PlannedStep) -> _Step:
     time_ms = planned.spec.expect.time_ms
     names = (name.lower() for name in planned.spec.expect.headers)
     taken = (source.removeprefix("header:").lower() for source in planned.spec.take.values())
+    has_references = bool(asked_by_expectations(planned.spec))
+    taken_for_later = bool(asked & planned.spec.take.keys())
+    quick = None if has_references or taken_for_later else Quick(planned.spec)
     return _Step(
         script=script,
         planned=planned,
-        taken_for_later=bool(asked & planned.spec.take.keys()),
-        has_references=bool(asked_by_expectations(planned.spec)),
+        taken_for_later=taken_for_later,
+        has_references=has_references,
         is_last=not later,
         slowest=None if time_ms is None else _Time(time_ms),
         headers=frozenset(["content-encoding", *names, *taken]),
+        quick=quick if quick is not None and quick.is_usable else None,
     )
 
 

@@ -64,8 +64,8 @@ class Planner:
     far: `planned` arrivals and `iterations`, missed ones included, of which `stale` were missed; `users` are there now.
     `ending` says in words what ends the traffic before its profile does, empty when nothing does.
 
-    A pull blocks for `pull_s` at most. `now_ns` is Unix time; by default a clock that no step of the system's disturbs, as the engine's. Raises UsageError
-    for what a profile or a script refuses, TB1003 for a unique feed without rows.
+    A pull blocks for `pull_s` at most. `now_ns` is Unix time; by default a clock that no step of the system's disturbs,
+    as the engine's. Raises UsageError for what a profile or a script refuses, TB1003 for a unique feed without rows.
     """
 
     def __init__(

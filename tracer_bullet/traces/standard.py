@@ -9,10 +9,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Final
+from typing import Final, NamedTuple
 
 from tracer_bullet.model import SpanKind, SpanStatus, attributes
 from tracer_bullet.model.distribution import Distribution, bucket_of
@@ -33,8 +33,7 @@ _GRPC_CLIENT_FAULTS: Final = frozenset((
 ))  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StandardCall:
+class StandardCall(NamedTuple):
     """A call of a customer's. `client_fault`: it failed, and not by the service's fault."""
 
     service: str
@@ -85,19 +84,24 @@ class StandardMeter:
         self._slots: deque[_Slot] = deque()
         self._lock = threading.Lock()
 
-    def add(self, call: StandardCall, now_s: float) -> None:
-        """Count a call, if it is one of those. `now_s` is of a monotonic clock."""
-        if call.service != self.service or (self.operation and call.operation != self.operation):
+    def add(self, calls: Iterable[StandardCall], now_s: float) -> None:
+        """Count those of the calls that are the service's. `now_s` is of a monotonic clock."""
+        mine = [
+            call
+            for call in calls
+            if call.service == self.service and (not self.operation or call.operation == self.operation)
+        ]
+        if not mine:
             return
-        duration = max(call.duration_ns, 0)
+        durations = [max(call.duration_ns, 0) for call in mine]
         with self._lock:
             slot = self._slot(int(now_s))
-            slot.min_ns = duration if not slot.calls else min(slot.min_ns, duration)
-            slot.max_ns = max(slot.max_ns, duration)
-            slot.calls += 1
-            slot.bad += self._is_bad(call)
-            slot.total_ns += duration
-            slot.buckets[bucket_of(duration)] += 1
+            slot.min_ns = min((slot.min_ns, *durations)) if slot.calls else min(durations)
+            slot.max_ns = max(slot.max_ns, *durations)
+            slot.calls += len(mine)
+            slot.bad += sum(map(self._is_bad, mine))
+            slot.total_ns += sum(durations)
+            slot.buckets.update(map(bucket_of, durations))
 
     def window(self, now_s: float) -> StandardWindow:
         """What was counted in the window that ends at `now_s`."""
@@ -156,9 +160,9 @@ class StandardTap:
         if not meters:
             return
         now_s = self._clock()
-        for call in standard_calls(columns, {meter.service for meter in meters}):
-            for meter in meters:
-                meter.add(call, now_s)
+        calls = list(standard_calls(columns, {meter.service for meter in meters}))
+        for meter in meters:
+            meter.add(calls, now_s)
 
 
 def standard_calls(columns: SpanColumns, services: set[str]) -> Iterator[StandardCall]:

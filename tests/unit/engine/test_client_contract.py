@@ -31,6 +31,7 @@ _LOCATIONS = """
     location = /empty { return 204; }
     location = /moved { return 302 /hello; }
     location = /cookies { add_header Set-Cookie "sid=1; Path=/"; add_header Set-Cookie "b=2"; return 200 "set"; }
+    location = /many { add_header Set-Cookie "sid=1; Path=/"; add_header Set-Cookie "b=2"; alias @FOLDER@/files/big; }
     location = /busy { add_header Retry-After 7 always; return 503 "busy"; }
     location = /seen { return 200 "$http_traceparent|$http_x_tracer_bullet|$http_host|$request_method|$request_uri"; }
     location = /sink { proxy_pass http://127.0.0.1:@PORT@/hello; }
@@ -157,11 +158,15 @@ def test_what_asks_for_a_pause_is_handed_over_unasked(target: Target) -> None:
 
 
 def test_of_whose_cookies_alone_are_wanted_only_these_are_handed_over(target: Target) -> None:
-    shots = [shot(0, "/cookies"), shot(1, "/hello"), shot(2, "/cookies", method="HEAD"), shot(3, "/silent")]
+    shots = [
+        shot(0, "/cookies"), shot(1, "/hello"), shot(2, "/cookies", method="HEAD"), shot(3, "/silent"),
+        shot(4, "/many"), shot(5, "/big"),
+    ]  # fmt: skip
     for one in shots:
         one.wants = COOKIES
-    sets, none, head, silent = target.fire(*shots, answer_s=0.3)
-    for done in (sets, head):
+    sets, none, head, silent, many, big = target.fire(*shots, answer_s=0.3)
+    assert (big.status, big.answer) == (200, None)
+    for done in (sets, head, many):
         assert done.answer is not None
         assert done.answer.values("set-cookie") == ["sid=1; Path=/", "b=2"]
     assert (none.status, none.answer) == (200, None)

@@ -90,9 +90,7 @@ def test_the_engine_times_the_next_iteration_of_a_user() -> None:
 def test_users_begin_and_end_as_the_profile_says() -> None:
     stages = [{"for": "10s", "users_to": 5}, {"for": "10s", "users_to": 0}]
     run = Run(job({"stages": stages, "between": "40ms"}, steps=1))
-    there: list[tuple[int, int]] = []
-    for _ in run:
-        there.append((run.clock.now_ns, run.planner.users))
+    there = [(run.clock.now_ns, run.planner.users) for _ in run]
     profile = Profile([StageSpec.model_validate(s) for s in stages])
     for now_ns, users in there:
         around = [profile.users_at((now_ns + off * _MS) / _NS) for off in (-100, 0, 500)]

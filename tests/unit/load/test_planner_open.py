@@ -61,7 +61,7 @@ def test_senders_together_send_the_schedule_however_their_shares_move(
     sent: list[list[Arrival]] = [[], []]
     open_ = {0, 1}
     while open_:
-        for who in list(open_):
+        for who in (0, 1):
             while made := next(sources[who], None):
                 sent[who] += made
             if made is None:

@@ -94,8 +94,7 @@ def test_bad_is_what_objectives_call_bad(objective: Objective) -> None:
     @given(st.lists(SPAN, min_size=1, max_size=12, unique_by=lambda span: span.span_id))
     def check(spans: list[Span]) -> None:
         meter = budget_meter(ErrorBudgetSpec(slo="x"), objective)
-        for one in standard_calls(columns(*spans), {objective.service}):
-            meter.add(one, 5.0)
+        meter.add(standard_calls(columns(*spans), {objective.service}), 5.0)
         window = meter.window(5.0)
         with engine_of(spans) as engine:
             (verdict,) = judge_objectives(engine, [objective])
@@ -115,7 +114,7 @@ def test_a_window_holds_what_it_should(calls: list[tuple[int, int, bool]], windo
     now = 100
     for gap, duration, failed in calls:
         now += gap
-        meter.add(made(duration, failed=failed), now)
+        meter.add([made(duration, failed=failed)], now)
     moments = [100 + sum(g for g, _, _ in calls[: n + 1]) for n in range(len(calls))]
     inside = [c for c, at in zip(calls, moments, strict=True) if at > now + later_s - window_s]
     window = meter.window(now + later_s)
@@ -130,7 +129,7 @@ def made(duration: int = 1, *, failed: bool = False, operation: str = "GET /", s
 def test_an_operation_alone() -> None:
     meter = StandardMeter("shop", "GET /a", window_s=10)
     for operation, service in (("GET /a", "shop"), ("GET /b", "shop"), ("GET /a", "other")):
-        meter.add(made(operation=operation, service=service), 0.0)
+        meter.add([made(operation=operation, service=service)], 0.0)
     assert meter.window(0.0).calls == 1
 
 
@@ -138,14 +137,12 @@ def test_memory_is_bounded() -> None:
     meter = StandardMeter("shop", window_s=5)
     calls = [made(n * n) for n in range(300)]
     for second in range(10):
-        for one in calls:
-            meter.add(one, second)
+        meter.add(calls, second)
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
         for second in range(10, 400):
-            for one in calls:
-                meter.add(one, second)
+            meter.add(calls, second)
         grown = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()

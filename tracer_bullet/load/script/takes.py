@@ -71,17 +71,25 @@ def _take(step: PlannedStep, variable: str, source: str) -> Take:
         return Take(variable, "status", "")
     if source.startswith("header:"):
         return Take(variable, "header", source.removeprefix("header:").lower())
-    if not _PATH.fullmatch(source):
+    keys = plain_keys(source)
+    if keys is None:
         raise UsageError(
             "TB1011",
             f"{source} is taken for a later step's request, and load follows only paths as $.a.b[0]",
             where=step.where(f"take.{variable}") if step.scenario.file else "",
             cure="name each member and index, as $.items[0].id",
         )
-    return Take(variable, "json", "$" + "".join(_segment(s.key) for s in parse_json_path(source)))
+    return Take(variable, "json", "$" + "".join(map(_segment, keys)))
 
 
-def _segment(key: str | int | None) -> str:
+def plain_keys(path: str) -> tuple[str | int, ...] | None:
+    """The names and indexes that a JSONPath goes through; None when it is more than these."""
+    if not _PATH.fullmatch(path):
+        return None
+    return tuple(step.key for step in parse_json_path(path) if step.key is not None)
+
+
+def _segment(key: str | int) -> str:
     if isinstance(key, int):
         return f"[{key}]"
     return f".{key}" if re.fullmatch(r"\w+", str(key), re.ASCII) else f"['{key}']"

@@ -66,9 +66,8 @@ def test_rows_are_drawn_and_are_the_same_for_a_seed(folder: Path) -> None:
 
 
 def test_feeds_of_one_strategy_differ(folder: Path) -> None:
-    both = rows(
-        folder, {**VARIABLES, "b_sku": "", "b_n": 0, "b_gift": True}, feed("orders"), feed("orders", prefix="b_")
-    )
+    variables = {**VARIABLES, "b_sku": "", "b_n": 0, "b_gift": True}
+    both = rows(folder, variables, feed("orders", rows=20), feed("orders", rows=20, prefix="b_"))
     assert any(row["n"] != row["b_n"] for row in both)
 
 

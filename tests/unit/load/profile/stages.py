@@ -45,7 +45,9 @@ def _areas(one: StageSpec, length: float, level: float) -> list[Area]:
         return [_line(length / len(one.steps), r, r) for r in one.steps]
     if one.spike is not None:
         return [_line(length / 2, level, one.spike), _line(length / 2, one.spike, level)]
-    assert one.sine is not None and one.swing is not None and one.period_s is not None
+    assert one.sine is not None
+    assert one.swing is not None
+    assert one.period_s is not None
     mean, swing, turn = one.sine, one.swing, 2 * math.pi / one.period_s
 
     def area(t: float) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,7 +40,7 @@ def test_users_who_are_there_are_as_many_as_said(stages: list[StageSpec], data: 
     assert near or t == profile.span_s or there == profile.users_at(t)
     for some in spans:
         assert all(begin < end for begin, end in some)
-        assert all(one[1] < other[0] for one, other in zip(some, some[1:], strict=False))
+        assert all(one[1] < other[0] for one, other in pairwise(some))
     assert spans[-1] == ()
     line = _level(stages, t)
     assert near or t == profile.span_s or abs(profile.users_at(t) - line) <= 0.5 + 1e-6

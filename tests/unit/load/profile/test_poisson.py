@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def test_counts_in_windows_vary_as_much_as_they_should(seed: int) -> None:
     assert abs(profile.total - mean) < 5 * math.sqrt(mean)
     edges = np.linspace(0, 200, 401)
     counts = np.histogram(due_s(profile), edges)[0]
-    means = np.array([until(b) - until(a) for a, b in zip(edges, edges[1:], strict=False)])
+    means = np.array([until(b) - until(a) for a, b in pairwise(edges)])
     normal = ((counts - means) / np.sqrt(means))[means > 20]
     assert abs(normal.mean()) < 5 / math.sqrt(len(normal))
     # Of a Poisson number the variance is the mean; evenly spread ones would have none.

@@ -87,6 +87,12 @@ def rendered(step: Any, variables: Mapping[str, Scalar]) -> tuple[bytes, bytes] 
 )
 @example({"path": "/x/${a}."}, {"a": ".", "b": "", "c": ""}, {"d": 1, "e": 2}, 0)
 @example({"path": "/x", "method": "POST", "json": '"${a}"'}, {"a": 5, "b": "", "c": ""}, {"d": 1, "e": 2}, 0)
+@example(
+    {"path": "/x", "method": "POST", "json": {"q": 'x"${a}', "r": '"${a}"'}},
+    {"a": 5, "b": "", "c": ""},
+    {"d": 1, "e": 2},
+    0,
+)
 @example({"path": "/x", "method": "POST", "json": ["${a}${b}"]}, {"a": True, "b": 1.5, "c": ""}, {"d": 1, "e": 2}, 0)
 @example({"path": "/x", "headers": {"x-a": "${a}"}}, {"a": "1\n2", "b": "", "c": ""}, {"d": 1, "e": 2}, 0)
 @example({"path": "/x", "headers": {"x-a": "v ${a}"}}, {"a": "", "b": "", "c": ""}, {"d": 1, "e": 2}, 0)

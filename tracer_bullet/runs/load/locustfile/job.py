@@ -69,7 +69,7 @@ def prepare_locustfile(
 ) -> LocustfileJob:
     """Load and check all files of a run. Raises WorkspaceError, UsageError or KeyFileError, all exit 2.
 
-    The workspace is the one around the locustfile, or else around `start`, the folder that it is run in. `system`
+    The workspace is the one around `start`, the folder that it is run in, or else around the locustfile. `system`
     replaces what the settings say of the target's parts.
     """
     spec = LocustfileSpec() if options.bullets is None else load_located(options.bullets, LocustfileSpec).value
@@ -109,12 +109,10 @@ def prepare_locustfile(
 
 
 def _workspace(options: LocustfileOptions, start: Path, environ: Mapping[str, str]) -> tuple[Path, Located[Settings]]:
-    first = start / options.locustfile.partition(",")[0]
-    beside = first.absolute().parent if first.exists() else start
     try:
-        return open_workspace(beside, environ)
-    except UsageError:
         return open_workspace(start, environ)
+    except UsageError:
+        return open_workspace((start / options.locustfile.partition(",")[0]).absolute().parent, environ)
 
 
 def _target(settings: Located[Settings], options: LocustfileOptions, spec: LocustfileSpec) -> Target:
