@@ -8,28 +8,33 @@ from tracer_bullet.engine.client import Limits, Shot
 from tracer_bullet.engine.settings import EngineSettings
 
 
-def longest_ns(shot: Shot, settings: EngineSettings, limits: Limits) -> int:
-    """How long after `ready_ns` the shot must be over."""
-    total_ns = int(settings.total_s * 1e9)
-    return limits.get(shot.endpoint, total_ns) if limits else total_ns
+class Patience:
+    """`limits` may grow."""
 
+    __slots__ = ("_limits", "_total_ns")
 
-def overdue(queue: deque[Shot], now: int, total_ns: int, limits: Limits) -> list[Shot]:
-    """Take those out of a queue that have waited for longer than they may."""
-    late: list[Shot] = []
-    if not queue:
+    def __init__(self, settings: EngineSettings, limits: Limits) -> None:
+        self._total_ns = int(settings.total_s * 1e9)
+        self._limits = limits
+
+    def is_over(self, shot: Shot, now: int) -> bool:
+        """Whether the shot has taken longer than it may, from when it was ready."""
+        total_ns = self._limits.get(shot.endpoint, self._total_ns) if self._limits else self._total_ns
+        return now - shot.ready_ns > total_ns
+
+    def overdue(self, queue: deque[Shot], now: int) -> list[Shot]:
+        """Take those out of a queue that have waited for longer than they may."""
+        late: list[Shot] = []
+        if not self._limits:
+            while queue and self.is_over(queue[0], now):
+                late.append(queue.popleft())
+            return late
+        if not queue or now - queue[0].ready_ns <= min(self._total_ns, *self._limits.values()):
+            return late  # the others came later
+        kept: list[Shot] = []
+        for shot in queue:
+            (late if self.is_over(shot, now) else kept).append(shot)
+        if late:
+            queue.clear()
+            queue.extend(kept)
         return late
-    if not limits:
-        while queue and now - queue[0].ready_ns > total_ns:
-            late.append(queue.popleft())
-        return late
-    shortest = min(total_ns, *limits.values())
-    if now - queue[0].ready_ns <= shortest:  # the others came later
-        return late
-    kept: list[Shot] = []
-    for shot in queue:
-        (late if now - shot.ready_ns > limits.get(shot.endpoint, total_ns) else kept).append(shot)
-    if late:
-        queue.clear()
-        queue.extend(kept)
-    return late

@@ -18,7 +18,7 @@ def parted(draw: st.DrawFn, shards: int, senders: int) -> list[frozenset[int]]:
 
 
 @given(st.data(), st.integers(1, 7), st.integers(1, 3))
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 def test_moves_neither_lose_nor_repeat_an_iteration(data: st.DataObject, shards: int, senders: int) -> None:
     gaps = data.draw(st.lists(st.integers(0, 3), max_size=80))
     due = np.cumsum(np.array([0, *gaps], dtype=np.int64))

@@ -9,14 +9,14 @@ from typing import Any
 
 import grpc
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.servers.otlp import JSON, PROTOBUF, to_json, to_protobuf, to_request
 from tests.unit.graph.slo.calls import availability, call, engine_of, latency
 from tests.unit.traces.test_receiver import a_span, post
 from tracer_bullet.graph.slo import judge_objectives
-from tracer_bullet.model import Objective, Span, SpanKind, SpanStatus
+from tracer_bullet.model import Span, SpanKind, SpanStatus
 from tracer_bullet.model.distribution import Distribution
 from tracer_bullet.runs.load.guardrails.customers import budget_meter
 from tracer_bullet.traces import Limits, Receiver
@@ -87,22 +87,18 @@ SPAN = st.builds(
 OBJECTIVES = [latency(0.9, 300), availability(0.9), replace(availability(0.9), client_errors=True)]
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES, ids=["latency", "availability", "4xx too"])
-def test_bad_is_what_objectives_call_bad(objective: Objective) -> None:
+@settings(max_examples=12)
+@given(st.lists(SPAN, min_size=1, max_size=12, unique_by=lambda span: span.span_id))
+def test_bad_is_what_objectives_call_bad(spans: list[Span]) -> None:
     """The meter beside the analysis' own SQL, over the same spans."""
-
-    @given(st.lists(SPAN, min_size=1, max_size=12, unique_by=lambda span: span.span_id))
-    def check(spans: list[Span]) -> None:
+    windows = []
+    for objective in OBJECTIVES:
         meter = budget_meter(ErrorBudgetSpec(slo="x"), objective)
-        meter.add(standard_calls(columns(*spans), {objective.service}), 5.0)
-        window = meter.window(5.0)
-        with engine_of(spans) as engine:
-            (verdict,) = judge_objectives(engine, [objective])
-        assert (window.calls, window.calls - window.bad) == (verdict.calls, verdict.good)
-
-    from hypothesis import settings
-
-    settings(max_examples=12)(check)()
+        meter.add(standard_calls(columns(*spans), {"shop"}), 5.0)
+        windows.append(meter.window(5.0))
+    with engine_of(spans) as engine:
+        verdicts = judge_objectives(engine, OBJECTIVES)
+    assert [(w.calls, w.calls - w.bad) for w in windows] == [(v.calls, v.good) for v in verdicts]
 
 
 CALLS = st.lists(st.tuples(st.integers(0, 30), st.integers(0, 10**10), st.booleans()), max_size=60)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 import httptools
 
 from tracer_bullet.engine import client as codes
-from tracer_bullet.engine.client import ALL, BACK_OFF, COOKIES, Limits, Shot, now_ns
+from tracer_bullet.engine.client import ALL, BACK_OFF, COOKIES, Shot, now_ns
 from tracer_bullet.engine.http1.answers import (
     AnswerError,
     cookies_of,
@@ -21,7 +21,7 @@ from tracer_bullet.engine.http1.answers import (
     read_answer,
     stays_open,
 )
-from tracer_bullet.engine.patience import longest_ns
+from tracer_bullet.engine.patience import Patience
 
 if TYPE_CHECKING:
     from tracer_bullet.engine.settings import EngineSettings
@@ -34,7 +34,7 @@ class Owner(Protocol):
     """The pool, as a connection sees it."""
 
     settings: EngineSettings
-    limits: Limits
+    patience: Patience
     buffer: memoryview
     """One for all connections: a read is parsed before the next one begins."""
 
@@ -208,7 +208,7 @@ class Connection(asyncio.BufferedProtocol):
         shot, settings = self.shot, self._owner.settings
         if shot is None:
             return 0
-        if now - shot.ready_ns > longest_ns(shot, settings, self._owner.limits):
+        if self._owner.patience.is_over(shot, now):
             return codes.TOTAL_TIMEOUT
         if self.blocked:
             return codes.SEND_TIMEOUT if now - shot.sent_ns > settings.send_s * 1e9 else 0

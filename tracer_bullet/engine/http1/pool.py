@@ -10,7 +10,7 @@ from tracer_bullet.engine import client as codes
 from tracer_bullet.engine.client import NO_LIMITS, Done, Limits, Shot, now_ns
 from tracer_bullet.engine.http1.connection import Connection
 from tracer_bullet.engine.http1.dial import Addresses, tls_context, why
-from tracer_bullet.engine.patience import overdue
+from tracer_bullet.engine.patience import Patience
 from tracer_bullet.engine.settings import EngineSettings
 from tracer_bullet.model.arrival import Origin
 from tracer_bullet.model.exchange import SAFE_METHODS
@@ -28,7 +28,7 @@ class Http1Client:
 
     def __init__(self, origin: Origin, settings: EngineSettings, done: Done, limits: Limits = NO_LIMITS) -> None:
         self.settings = settings
-        self.limits = limits
+        self.patience = Patience(settings, limits)
         self.buffer = memoryview(bytearray(_BUFFER))
         self.resent = 0
         self._origin = origin
@@ -59,7 +59,7 @@ class Http1Client:
         for connection in list(self._all):
             if connection.shot is not None and (error := connection.late(now)):
                 connection.give_up(error)
-        for shot in overdue(self._queue, now, int(self.settings.total_s * 1e9), self.limits):
+        for shot in self.patience.overdue(self._queue, now):
             self._fail(shot, codes.TOTAL_TIMEOUT)
 
     def halt(self) -> list[Shot]:

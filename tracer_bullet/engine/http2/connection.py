@@ -24,10 +24,11 @@ from h2.settings import SettingCodes, Settings
 from hpack import Encoder
 
 from tracer_bullet.engine import client as codes
-from tracer_bullet.engine.client import Limits, Shot, now_ns
+from tracer_bullet.engine.client import Shot, now_ns
 from tracer_bullet.engine.http2.dialect import Dialect
 from tracer_bullet.engine.http2.frames import GOAWAY, HEADER_BYTES, Frame, FrameCutter, FrameError, read_goaway
 from tracer_bullet.engine.http2.stream import Stream
+from tracer_bullet.engine.patience import Patience
 from tracer_bullet.engine.settings import EngineSettings
 
 _CONFIG: Final = H2Configuration(
@@ -52,7 +53,7 @@ class Owner(Protocol):
     """The pool, as a connection sees it."""
 
     settings: EngineSettings
-    limits: Limits
+    patience: Patience
     dialect: Dialect
     scheme: bytes
     authority: bytes
@@ -195,7 +196,7 @@ class Connection(asyncio.BufferedProtocol):
     def sweep(self, now: int) -> None:
         """End the shots that have passed a time-out."""
         for stream in list(self._streams.values()):
-            error = stream.late(now, self._owner.settings, self._owner.limits)
+            error = stream.late(now, self._owner.settings, self._owner.patience)
             if error:
                 # Nothing at all since it was sent: the connection may be dead, and gets no more requests.
                 self.draining = self.draining or self._read_ns < stream.shot.sent_ns

@@ -13,7 +13,7 @@ from tracer_bullet.engine.client import NO_LIMITS, Done, Limits, Shot, now_ns
 from tracer_bullet.engine.http1.dial import Addresses, tls_context, why
 from tracer_bullet.engine.http2.connection import FIRST_STREAMS, Connection
 from tracer_bullet.engine.http2.dialect import Dialect, PlainHttp
-from tracer_bullet.engine.patience import overdue
+from tracer_bullet.engine.patience import Patience
 from tracer_bullet.engine.settings import EngineSettings
 from tracer_bullet.model.arrival import Origin
 
@@ -43,7 +43,7 @@ class Http2Client:
         dialect: Dialect | None = None,
     ) -> None:
         self.settings = settings
-        self.limits = limits
+        self.patience = Patience(settings, limits)
         self.dialect: Dialect = dialect or PlainHttp()
         self.scheme = origin.scheme.encode()
         self.authority = _authority(origin)
@@ -75,7 +75,7 @@ class Http2Client:
         """As in Client."""
         for connection in list(self._all):
             connection.sweep(now)
-        for shot in overdue(self._queue, now, int(self.settings.total_s * 1e9), self.limits):
+        for shot in self.patience.overdue(self._queue, now):
             self._fail(shot, codes.TOTAL_TIMEOUT)
         self.room()
 

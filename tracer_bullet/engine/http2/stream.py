@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from tracer_bullet.engine import client as codes
-from tracer_bullet.engine.client import ALL, BACK_OFF, COOKIES, Limits, Shot
+from tracer_bullet.engine.client import ALL, BACK_OFF, COOKIES, Shot
 from tracer_bullet.engine.http2.dialect import status_of, texts
-from tracer_bullet.engine.patience import longest_ns
+from tracer_bullet.engine.patience import Patience
 from tracer_bullet.engine.settings import EngineSettings
 from tracer_bullet.model.exchange import Answer, Headers
 
@@ -76,10 +76,10 @@ class Stream:
             self._body.append(data[: self._room])
             self._room -= len(self._body[-1])
 
-    def late(self, now: int, settings: EngineSettings, limits: Limits) -> int:
+    def late(self, now: int, settings: EngineSettings, patience: Patience) -> int:
         """The time-out that has passed; 0 for none."""
         shot = self.shot
-        if now - shot.ready_ns > longest_ns(shot, settings, limits):
+        if patience.is_over(shot, now):
             return codes.TOTAL_TIMEOUT
         if not self.written_ns:
             return codes.SEND_TIMEOUT if now - shot.sent_ns > settings.send_s * 1e9 else 0

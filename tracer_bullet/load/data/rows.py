@@ -13,6 +13,7 @@ from tracer_bullet.errors import UsageError
 from tracer_bullet.load.data.files import read_file
 from tracer_bullet.load.data.sources import Source, source_of
 from tracer_bullet.load.data.values import as_scalar
+from tracer_bullet.load.script import sendable_rows
 from tracer_bullet.scenario.plan import like_default
 from tracer_bullet.workspace.data import DataSpec
 from tracer_bullet.workspace.load import Located
@@ -24,6 +25,8 @@ Row = Mapping[str, Scalar]
 
 # More than this is no feed but a recording, and every sender holds it.
 MOST_ROWS: Final = 1_000_000
+# Whether a row can be sent does not depend on where to.
+_ANY_URL: Final = "http://localhost"
 
 
 def make_rows(specs: Sequence[DataSpec], scenario: Located[Any], *, seed: int) -> tuple[Row, ...]:
@@ -33,16 +36,18 @@ def make_rows(specs: Sequence[DataSpec], scenario: Located[Any], *, seed: int) -
     shorter ones begin again; a `unique` one does not, so that rows end with the shortest of these. A `random` feed
     beside others gives each row one of its own at random.
 
+    Rows that no step can be made of are not among them (load/script/rows.py).
+
     Raises UsageError: TB1012 for a value, TB1013 for a file, TB1014 for a name that is no variable of the scenario,
-    TB1015 to TB1019 for sources that give no rows.
+    TB1015 to TB1019 for sources that give no rows; and as
+    compile_script does.
     """
     feeds = [feed_rows(spec, scenario, index, seed=seed) for index, spec in enumerate(specs)]
     _refuse_same_names(feeds, scenario)
     if not feeds:
         return ()
-    if len(feeds) == 1:
-        return tuple(feeds[0])
-    return tuple(_side_by_side(feeds, specs, seed))
+    rows = feeds[0] if len(feeds) == 1 else list(_side_by_side(feeds, specs, seed))
+    return sendable_rows(scenario, base_url=_ANY_URL, variables={}, rows=rows)
 
 
 def feed_rows(spec: DataSpec, scenario: Located[Any], index: int, *, seed: int) -> list[dict[str, Scalar]]:

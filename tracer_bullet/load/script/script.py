@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -118,7 +119,8 @@ class Script:
     def _remember(self, first_number: int, number: int) -> None:
         numbers = self._numbers
         if len(numbers) >= _MOST_REMEMBERED:
-            numbers.pop(next(iter(numbers)), None)
+            with contextlib.suppress(RuntimeError):  # `forget` came between
+                numbers.pop(next(iter(numbers), -1), None)
         numbers[first_number] = number
 
     def _check_shape(self) -> None:

@@ -40,6 +40,7 @@ _TELL_ROWS: Final = 4096
 _BEAT_TICKS: Final = 2
 # An engine that tells nothing for so long, though it should every half second, does not live.
 _ENGINE_TICKS: Final = 24
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _NO_STATUS_FAILS: Final = 1000  # an answer that is not as expected has an error already
 
 
@@ -287,6 +288,8 @@ async def _watched(worker: _Worker, lifeline: int | None) -> AsyncIterator[None]
 
     if lifeline is not None:
         loop.add_reader(lifeline, cut)
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, worker.give_up, "this worker was told to end")
     ticking = asyncio.create_task(tick())
     try:
         yield
@@ -294,6 +297,8 @@ async def _watched(worker: _Worker, lifeline: int | None) -> AsyncIterator[None]
         ticking.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await ticking
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
         if lifeline is not None:
             loop.remove_reader(lifeline)
 

@@ -16,7 +16,7 @@ _weights = st.lists(st.floats(0.001, 1000), min_size=1, max_size=5)
 
 
 @given(_weights, st.integers(), st.integers(0, 10**9))
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 def test_a_number_has_one_scenario_and_its_rank_leads_back(weights: list[float], seed: int, number: int) -> None:
     mix, other = Mix(weights, seed), Mix(weights, seed)
     scenario, rank = mix.of(number)
@@ -26,7 +26,7 @@ def test_a_number_has_one_scenario_and_its_rank_leads_back(weights: list[float],
 
 
 @given(_weights, st.integers(0, 100))
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=15)
 def test_any_length_has_the_scenarios_by_weight_and_ranks_without_holes(weights: list[float], seed: int) -> None:
     mix = Mix(weights, seed)
     numbers = np.arange(5000)

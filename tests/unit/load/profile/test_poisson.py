@@ -58,7 +58,7 @@ def test_every_seed_has_its_own_schedule_and_always_the_same() -> None:
 
 
 def test_few_are_a_poisson_number_too() -> None:
-    counts = [Profile([stage("1s", rate="3/s")], arrivals="poisson", seed=seed).total for seed in range(2000)]
-    assert np.mean(counts) == pytest.approx(3, abs=0.2)
-    assert np.var(counts) == pytest.approx(3, abs=0.5)
-    assert np.mean(np.array(counts) == 0) == pytest.approx(math.exp(-3), abs=0.02)
+    counts = [Profile([stage("1s", rate="3/s")], arrivals="poisson", seed=seed).total for seed in range(600)]
+    assert np.mean(counts) == pytest.approx(3, abs=0.35)
+    assert np.var(counts) == pytest.approx(3, abs=0.9)
+    assert np.mean(np.array(counts) == 0) == pytest.approx(math.exp(-3), abs=0.04)

@@ -10,6 +10,7 @@ import pytest
 from tests.unit.load.data.feeding import located, write
 from tests.unit.load.script.made import BASE
 from tracer_bullet.errors import UsageError
+from tracer_bullet.load.data import make_rows
 from tracer_bullet.load.script import sendable_rows
 from tracer_bullet.workspace.load import Located
 
@@ -42,3 +43,17 @@ def test_drawn_rows_that_cannot_be_sent_are_left_out(tmp_path: Path) -> None:
     assert sendable_rows(scenario, base_url=BASE, variables={}, rows=[EMPTY, GOOD, UP]) == (GOOD,)
     with pytest.raises(UsageError, match="no row can be sent; row 1 cannot be sent"):
         sendable_rows(scenario, base_url=BASE, variables={}, rows=[EMPTY, UP])
+
+
+def test_rows_of_a_feed_have_been_looked_at(tmp_path: Path) -> None:
+    write(
+        tmp_path, "d.py", "from hypothesis import strategies as st\nx = st.fixed_dictionaries({'id': st.text('a.')})\n"
+    )
+    scenario = fed(tmp_path, {"strategy": "d.py:x", "rows": 30})
+    found = make_rows(scenario.value.load.data, scenario, seed=1)
+    assert found
+    assert not {str(row["id"]) for row in found} & {"", ".", ".."}
+    write(tmp_path, "d.csv", "id\na\n..\n")
+    scenario = fed(tmp_path, {"file": "d.csv"})
+    with pytest.raises(UsageError, match="row 2 cannot be sent"):
+        make_rows(scenario.value.load.data, scenario, seed=1)

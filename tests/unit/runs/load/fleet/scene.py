@@ -141,6 +141,20 @@ async def listen(fleet: Fleet, job: SenderJob, told: Told) -> Told:
     return told
 
 
+def pids_of(fleet: Fleet) -> list[int]:
+    assert fleet._crew is not None
+    return [program.pid for program in fleet._crew.programs]
+
+
+def exactly_accounted(told: Told, fleet: Fleet, target: Target, *, total: int) -> None:
+    """Each request of the schedule was told of once, or is among the unaccounted; and none was sent twice."""
+    assert set(told.numbers.values()) <= {1}
+    assert set(target.numbers.values()) == {1}
+    assert told.rows + sum(r.unaccounted for r in fleet.results) == total
+    # What was told was sent; what was sent and not told is within what is not accounted for.
+    assert told.sent <= len(target.numbers) <= told.sent + sum(r.unaccounted for r in fleet.results)
+
+
 def family(pid: int) -> list[psutil.Process]:
     """A process and all below it."""
     first = psutil.Process(pid)
