@@ -133,8 +133,9 @@ def scaling(rates: Sequence[int], seconds: float) -> None:
             one, two = costs
             print(
                 f"\nA request costs two senders {two['workers'] / one['workers']:.2f} of what it costs one: with cores "
-                f"of their own they send {2 * one['workers'] / two['workers']:.2f} × as much.\nThe conductor is full at "
-                f"{1e6 / two['conductor']:,.0f}/s, the master at {1e6 / two['master']:,.0f}/s.\n",
+                f"of their own they send {2 * one['workers'] / two['workers']:.2f} × as much.\n"
+                f"The conductor is full at {1e6 / two['conductor']:,.0f}/s, "
+                f"the master at {1e6 / two['master']:,.0f}/s.\n",
                 flush=True,
             )
 

@@ -132,7 +132,7 @@ def vegeta(server: Stalling, options: argparse.Namespace, place: Path) -> Iterat
 
 
 def wrk(server: Stalling, options: argparse.Namespace) -> Iterator[Row]:
-    """wrk knows no rate: as fast as so many connections can."""
+    """wrk knows no rate: as fast as so many connections can; its figures are corrected by its own mean interval."""
     program = shutil.which("wrk")
     if not program:
         return
@@ -145,7 +145,7 @@ def wrk(server: Stalling, options: argparse.Namespace) -> Iterator[Row]:
         command = [program, "-t1", f"-c{options.users}", f"-d{options.seconds}s", "-s", script.name]
         done = subprocess.run([*command, f"http://127.0.0.1:{server.port}/"], capture_output=True, check=True)
     requests, *times = json.loads(done.stderr)
-    yield Row("wrk, closed loop, no rate", requests, *(us / 1000 for us in times))
+    yield Row("wrk, no rate, corrected by its mean interval", requests, *(us / 1000 for us in times))
 
 
 def _first_ns(plan: Plan) -> int:

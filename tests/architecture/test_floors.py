@@ -122,7 +122,7 @@ THIRD_PARTIES: dict[str, set[str]] = {
         "prometheus_client",
         "opentelemetry",
     },
-    "runs": {"httpx", "pyarrow", "numpy"},
+    "runs": {"httpx", "pyarrow", "numpy", "opentelemetry"},
     "cli": {"click", "rich"},
     "__main__": set(),
 }

@@ -37,7 +37,7 @@ targets:
 traces: {{source: embedded, listen: "127.0.0.1:{port}", settle_s: 20, quiet_s: 0.3}}
 """
 TRACER_USER = """
-from locust import constant, task
+from locust import LoadTestShape, constant, task
 from tracer_bullet.load.locustfile import TracerFastHttpUser, TracerUser
 
 
@@ -55,6 +55,12 @@ class Quick(TracerFastHttpUser):
     @task
     def look(self):
         self.client.get("/products", name="products, fast")
+
+
+class UntilEnough(LoadTestShape):
+    def tick(self):
+        entries = self.runner.stats.entries.values()
+        return None if len(entries) > 1 and all(e.num_requests > 10 for e in entries) else (4, 4)
 
 """
 
@@ -108,8 +114,8 @@ def test_a_locustfile_runs_unchanged_and_writes_nothing(guarded: tuple[Simulatio
     shop, workspace = guarded
     before, charges = dumps(shop), shop.third_party_calls
     code, out, folder = load(
-        workspace, str(FILES / "browsing.py"), "-u", "6", "-r", "6", "-t", "6",
-        "--sku", "mug", "--exclude-tags", "never", "--csv", str(workspace / "stats"), "--processes", "2",
+        workspace, str(FILES / "browsing.py"), "-u", "6", "-r", "6", "-t", "5m",
+        "--sku", "mug", "--exclude-tags", "never", "--csv", str(workspace / "stats"),
     )  # fmt: skip
     assert code == 0, out
     assert dumps(shop) == before
@@ -132,7 +138,7 @@ def test_a_locustfile_runs_unchanged_and_writes_nothing(guarded: tuple[Simulatio
 
 
 def test_custom_clients_and_shapes_are_flagged_too(guarded: tuple[Simulation, Path]) -> None:
-    code, out, folder = load(guarded[1], str(FILES / "custom.py"))
+    code, out, folder = load(guarded[1], str(FILES / "custom.py"), "--processes", "2")
     assert code == 0, out
     report = read_json(folder.load, LoadReport)
     assert {s.endpoint for s in report.steps} == {"POST /RPC2", "GET /products"}
@@ -158,7 +164,7 @@ def test_a_plain_locust_with_the_class_is_judged_too(guarded: tuple[Simulation, 
     _, workspace = guarded
     (workspace / "locustfile.py").write_text(TRACER_USER)
     done = subprocess.run(
-        [sys.executable, "-m", "locust", "--headless", "-u", "4", "-r", "4", "-t", "5", "--processes", "2"],
+        [sys.executable, "-m", "locust", "--headless", "--processes", "2"],
         cwd=workspace,
         capture_output=True,
         text=True,

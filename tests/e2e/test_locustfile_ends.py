@@ -114,7 +114,7 @@ def test_whoever_ends_it_the_run_folder_is_readable(answering: tuple[Path, Recor
     arrived = server.take()
     # What Locust had not told when it was killed, or was cut off in the midst, is not counted.
     assert 0 < sent <= len(arrived) if end == "kill-locust" else sent >= 20
-    assert all("x-tracer-bullet" in seen.headers for seen in arrived)
+    assert all("x-tracer-bullet" in dict(seen.headers) for seen in arrived)
 
 
 def test_an_endpoint_without_traces_gets_one_request(answering: tuple[Path, Recorder]) -> None:

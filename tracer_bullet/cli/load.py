@@ -11,6 +11,7 @@ import click
 
 from tracer_bullet.cli.fire import read_variables
 from tracer_bullet.cli.load_senders import open_senders, work_for_master
+from tracer_bullet.cli.load_watch import watched
 from tracer_bullet.cli.render import ProgressLine, follow, show
 from tracer_bullet.errors import ExitCode
 from tracer_bullet.runs.load.job import LoadJob, prepare_load
@@ -51,7 +52,11 @@ class LoadCommand(click.Command):
 @click.option("--master-host", default="127.0.0.1", metavar="HOST", help="With --worker.")
 @click.option("--master-port", type=int, default=5557, help="With --worker.")
 @click.option("--web-port", type=int, help="With workers: Locust's page, on this port.")
-@click.option("--live-port", type=int, help="A page, and metrics for Prometheus, while it runs, on this port.")
+@click.option("--live-port", type=int, help="A page, and metrics for Prometheus, while it runs, on this port (0: any).")
+@click.option(
+    "--live-host", default="127.0.0.1", metavar="HOST", help="With --live-port: where it listens."
+)
+@click.option("--otlp-metrics", metavar="URL", help="Send metrics to this OTLP/HTTP collector, every 5 s.")
 @click.option("--override-window", metavar="WHY", default="", help="Send in a closed window all the same.")
 @click.option("--unarmed", is_flag=True, help="Do not prove first that every scenario is harmless.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result for machines.")
@@ -85,8 +90,12 @@ def command(ctx: click.Context, /, scenario: Path | None, *, as_json: bool, **gi
 
 def _run(job: LoadJob, given: dict[str, Any], *, as_json: bool) -> int:
     interrupt, bound_ms = Interrupt(), job.spec.guardrails.lateness_p99_ms
-    outside = Outside(reasons=(interrupt.look,), senders=open_senders(given, lateness_ms=bound_ms))
-    ended = follow(load(job, outside=outside), ProgressLine(quiet=as_json), stop=interrupt.ask)
+    senders = open_senders(given, lateness_ms=bound_ms)
+    with watched(given) as watching:
+        outside = Outside(
+            reasons=(interrupt.look,), begun=(watching.begun,), watchers=(watching.tell,), senders=senders
+        )
+        ended = follow(load(job, outside=outside), ProgressLine(quiet=as_json), stop=interrupt.ask)
     code = show(RunFolder(path=ended.folder), as_json=as_json)
     return int(ExitCode.INTERRUPTED) if interrupt.asked else code
 

@@ -54,5 +54,6 @@ class Plain(User):
 
 class Steps(LoadTestShape):
     def tick(self):
-        run_time = self.get_run_time()
-        return None if run_time > 6 else (2 if run_time < 1 else 4, 4)
+        entries = self.runner.stats.entries.values()
+        enough = len(entries) > 1 and all(entry.num_requests > 20 for entry in entries)
+        return None if enough else (2 if self.get_run_time() < 1 else 4, 4)

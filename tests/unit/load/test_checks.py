@@ -132,6 +132,14 @@ def test_times_are_judged_from_the_columns_as_fire_judges_them(operators: dict[s
     assert sum(words(failures).values()) == fine.count(False)
 
 
+def test_what_has_no_answer_has_no_time_to_judge() -> None:
+    judge = checker(compiled(scenario(step({"time_ms": {"lt": 1}}))))
+    rows = [shot(number=n, endpoint=10, service=9_000_000, error=e) for n, e in enumerate(("reset", "lost", ""))]
+    found, failures = judge.shots(batch(rows))
+    assert errors(found) == ["reset", "lost", "unexpected"]
+    assert words(failures) == {"no complete answer: reset": 1, "time: expected < 1 ms": 1}
+
+
 def test_a_time_with_a_variable_is_the_row_s() -> None:
     script = compiled(scenario(step({"time_ms": {"lt": "${most}"}}), variables={"most": 1}))
     judge = checker(script, rows={0: {"most": 3}, 1: {"most": 1}, 2: {}})
@@ -193,6 +201,17 @@ def test_bodies_are_decoded(coding: str, pack: Any) -> None:
     judge.answer(kept(0, pack(json.dumps({"a": "ö"}).encode()), headers=headers))
     found, failures = judge.shots(batch([shot(number=0, endpoint=10)]))
     assert (errors(found), failures) == ([""], [])
+
+
+@pytest.mark.parametrize(
+    "parts", [{"expect": {"headers": {"x-a": "fine"}}}, {"expect": {"headers": {"x-a": "fine"}, "json": {"$..a": 1}}}]
+)
+def test_the_same_body_with_other_headers_is_another_answer(parts: dict[str, Any]) -> None:
+    judge = checker(compiled(scenario({"request": {"path": "/"}, **parts})))
+    for number, value in enumerate(("fine", "wrong", "fine")):
+        judge.answer(kept(number, {"a": 1}, headers=[("X-A", value), ("date", str(number))]))
+    found, _ = judge.shots(batch([shot(number=n, endpoint=10) for n in range(3)]))
+    assert errors(found) == ["", "unexpected", ""]
 
 
 def test_a_body_that_unpacks_without_end_is_cut() -> None:

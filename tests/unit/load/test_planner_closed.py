@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 from bisect import bisect_right
 from collections import defaultdict
 from itertools import pairwise
@@ -12,8 +14,9 @@ from hypothesis import strategies as st
 
 from tests.unit.load.jobs import job, scenario
 from tests.unit.load.profile.stages import any_users
-from tests.unit.load.simulated import Run
+from tests.unit.load.simulated import Clock, Run, batch_of
 from tracer_bullet.load.choice import word
+from tracer_bullet.load.planner import Planner
 from tracer_bullet.load.profile import Profile
 from tracer_bullet.load.share import Share
 from tracer_bullet.model.arrival import Arrival
@@ -169,3 +172,23 @@ def test_a_sender_whose_share_is_taken_ends_its_users() -> None:
     assert 2.9 * _NS < max(seen.begun_ns()) < 3 * _NS
     assert run.planner.users == 0
     assert run.clock.now_ns >= 8 * _NS  # it may be given users again
+
+
+def test_what_comes_back_wakes_an_iteration_that_waits_for_it() -> None:
+    planner = Planner(job({"users": 1, "duration": "1h"}, steps=1), Share(1, [0]), now_ns=Clock(0), pull_s=600)
+    lists: queue.Queue[list[Arrival]] = queue.Queue()
+
+    def pull() -> None:
+        for arrivals in planner:
+            lists.put(arrivals)
+
+    thread = threading.Thread(target=pull)
+    thread.start()
+    one, two = lists.get(timeout=30)
+    assert (one.after, two.after) == (-1, one.number)
+    assert lists.get(timeout=30) == []
+    planner.came_back(batch_of([(10 * _MS, one)]))
+    (three,) = lists.get(timeout=30)
+    assert three.after == two.number
+    planner.stop()
+    thread.join()

@@ -246,7 +246,7 @@ def test_a_sender_that_owns_nothing_waits_for_what_it_may_be_given() -> None:
 
 @pytest.mark.parametrize("load", [{"rate": "1/h", "duration": "10h"}, {"users": 3, "duration": "10h"}])
 def test_stop_wakes_an_iteration_that_waits(load: dict) -> None:
-    planner = Planner(job(load), Share(1, [0]), now_ns=Clock(0))
+    planner = Planner(job(load), Share(1, [0]), now_ns=Clock(0), pull_s=600)
     pulled = threading.Event()
     ended = threading.Event()
 

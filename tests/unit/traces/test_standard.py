@@ -87,7 +87,7 @@ SPAN = st.builds(
 OBJECTIVES = [latency(0.9, 300), availability(0.9), replace(availability(0.9), client_errors=True)]
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(st.lists(SPAN, min_size=1, max_size=12, unique_by=lambda span: span.span_id))
 def test_bad_is_what_objectives_call_bad(spans: list[Span]) -> None:
     """The meter beside the analysis' own SQL, over the same spans."""

@@ -159,6 +159,25 @@ def test_a_repeated_hour_is_closed_twice_and_a_missing_one_never() -> None:
     assert all(judge_windows(spec, at, command="load") is None for at in spring)
 
 
+def test_a_freeze_that_ends_in_a_repeated_hour_lasts_as_long_as_it_may() -> None:
+    """02:30 comes at 00:30 and at 01:30 UTC."""
+    until = windows(freeze=[{"from": "2026-10-24", "to": "2026-10-25T02:30", "why": "x"}])
+    since = windows(freeze=[{"from": "2026-10-25T02:30", "to": "2026-10-26", "why": "x"}])
+    between = datetime(2026, 10, 25, 1, 10, tzinfo=UTC)
+    for spec in (until, since):
+        assert judge_windows(spec, between, command="load") is not None
+    assert judge_windows(until, datetime(2026, 10, 25, 1, 30, tzinfo=UTC), command="load") is None
+    assert judge_windows(since, datetime(2026, 10, 25, 0, 29, tzinfo=UTC), command="load") is None
+
+
+def test_hours_that_end_in_a_repeated_hour_end_twice() -> None:
+    spec = windows(closed=[{"from": "01:00", "to": "02:30"}])
+    found = judge_windows(spec, datetime(2026, 10, 25, 1, 10, tzinfo=UTC), command="load")
+    assert found is not None
+    assert found.opens is not None
+    assert found.opens.astimezone(UTC) == datetime(2026, 10, 25, 1, 30, tzinfo=UTC)
+
+
 def test_what_a_jump_of_the_clock_closes_is_foretold() -> None:
     spec = windows(closed=[{"from": "02:30", "to": "04:00"}])
     found = closes(spec, datetime(2026, 3, 29, 0, 0, 0, 5, tzinfo=UTC), timedelta(hours=5), command="load")

@@ -98,6 +98,12 @@ class Histograms:
         """Latencies of an endpoint, or of all."""
         return Histogram(self._latency.total() if endpoint is None else self._latency.row(endpoint))
 
+    def outcomes(self, endpoint: int) -> Mapping[str, int]:
+        """What became of an endpoint's shots that were sent, by error; "" is a whole answer that was expected."""
+        errors = self._errors.row(endpoint)
+        answered = int(self._statuses.row(endpoint).sum()) - int(errors[_UNEXPECTED])
+        return {**({"": answered} if answered else {}), **_named(errors)}
+
     def not_sent(self) -> Mapping[str, int]:
         """What was never sent, by reason."""
         return _named(self._unsent.total())

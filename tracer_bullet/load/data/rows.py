@@ -39,15 +39,16 @@ def make_rows(specs: Sequence[DataSpec], scenario: Located[Any], *, seed: int) -
     Rows that no step can be made of are not among them (load/script/rows.py).
 
     Raises UsageError: TB1012 for a value, TB1013 for a file, TB1014 for a name that is no variable of the scenario,
-    TB1015 to TB1019 for sources that give no rows; and as
-    compile_script does.
+    TB1015 to TB1019 for sources that give no rows; and as compile_script does.
     """
     feeds = [feed_rows(spec, scenario, index, seed=seed) for index, spec in enumerate(specs)]
     _refuse_same_names(feeds, scenario)
     if not feeds:
         return ()
     rows = feeds[0] if len(feeds) == 1 else list(_side_by_side(feeds, specs, seed))
-    return sendable_rows(scenario, base_url=_ANY_URL, variables={}, rows=rows)
+    # An empty default is there to be replaced, as by --var, which is not known here.
+    blank = {n: "x" for n, v in scenario.value.variables.items() if isinstance(v, str) and not v.strip()}
+    return sendable_rows(scenario, base_url=_ANY_URL, variables=blank, rows=rows)
 
 
 def feed_rows(spec: DataSpec, scenario: Located[Any], index: int, *, seed: int) -> list[dict[str, Scalar]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import gevent
 from gevent.event import AsyncResult
 
 from tracer_bullet.errors import StoppedError
@@ -36,6 +37,9 @@ class Gate:
         try:
             self._tell({"t": "ask", "n": number, "endpoint": endpoint})
             how = answer.get(timeout=self._wait_s)
+        except gevent.Timeout:
+            why = f"the conductor has not answered within {self._wait_s:.0f} s"
+            raise StoppedError("TB1054", f"{endpoint} was not armed in time; nothing is sent to it", why=why) from None
         finally:
             self._asked.pop(number, None)
         self.check()

@@ -161,7 +161,7 @@ class Traces:
             self.end(trace)
             trace = None
         if trace is None:
-            trace = self._begin(run.name if run is not None else endpoint)
+            trace = self._begin(run.name if run is not None else endpoint, arms=arms)
             if not alone and run is not None:
                 run.trace = trace
         if arms:
@@ -221,11 +221,11 @@ class Traces:
         """16 hex digits, not all zero."""
         return f"{self._rng.randrange(1, 1 << 64):016x}"
 
-    def _begin(self, name: str) -> Trace:
+    def _begin(self, name: str, *, arms: bool) -> Trace:
         """A new trace. The low half of its id says whether it is kept (`protocol.KEPT_SHARE`)."""
         audited, now_ns = self.sampler.take(), self._now_ns()
         # While endpoints are still being armed, any trace may have to be one that arms.
-        kept = audited or now_ns - self._asked_ns < _ARMING_NS
+        kept = audited or arms or now_ns - self._asked_ns < _ARMING_NS
         low = self._rng.getrandbits(63) | (0 if kept else _TOP)
         high = self._rng.randrange(1, 1 << 64)
         return Trace(trace_id=f"{high:016x}{low:016x}", name=name, kept=kept, audited=audited, seen_ns=now_ns)

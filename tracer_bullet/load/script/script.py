@@ -142,7 +142,7 @@ class Script:
         taken: frozenset[str] = frozenset()
         for step, takes in zip(self.plan.steps, self._takes, strict=True):
             try:
-                template = StepTemplate(step, self._known, (names | {"bullet"}) - taken, taken)
+                template = StepTemplate(step, self._known, names | {"bullet"}, taken)
             except ValueError as error:
                 raise RowError(f"{step.name}: {error}") from None
             templates.append((template, "bullet" not in template.variables))
@@ -152,7 +152,7 @@ class Script:
     def _make(self, index: int, template: StepTemplate, row: Row, values: Mapping[str, Scalar]) -> Made:
         key = (id(row), index)
         known = self._made.get(key)
-        if known is not None and known[0] is row:
+        if known is not None:
             return known[1]
         made = self._fresh(index, template, values)
         size = len(made[0]) + len(made[1]) + _OVERHEAD

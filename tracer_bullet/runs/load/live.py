@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from tracer_bullet.model.load import GuardrailReading, LoadLive
+from tracer_bullet.model.load import GuardrailReading, LoadLive, StepKey
 from tracer_bullet.runs.load.begin import Beginning
 from tracer_bullet.runs.load.figures import LoadFigures
 from tracer_bullet.runs.load.job import LoadJob
@@ -13,6 +15,19 @@ from tracer_bullet.runs.load.report import requests_per_iteration
 
 # Over so many seconds; the newest one is still being counted.
 _WINDOW_S = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveRun:
+    """The run that is watched. `figures` change while it lasts: read them only where the run itself does, in its
+    thread, and change nothing."""
+
+    run_id: str
+    scenario: str
+    target: str
+    folder: Path
+    steps: Sequence[StepKey]
+    figures: LoadFigures
 
 
 def live_of(

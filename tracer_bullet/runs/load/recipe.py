@@ -25,6 +25,7 @@ from tracer_bullet.runs.load.figures import LoadFigures
 from tracer_bullet.runs.load.guardrails import Guardrails, open_guardrails
 from tracer_bullet.runs.load.job import LoadJob
 from tracer_bullet.runs.load.judging import Judging, compare_runs
+from tracer_bullet.runs.load.live import LiveRun
 from tracer_bullet.runs.load.report import make_report, sender_results
 from tracer_bullet.runs.load.run import Outside, Run, make_sending, tell, watched
 from tracer_bullet.runs.load.sending import endpoints_of
@@ -55,6 +56,7 @@ async def load(
         async with open_guardrails(job, source) as guardrails:
             run = _begin(job, source, guardrails, outside or Outside())
             write_json(run.folder.manifest, run.beginning.manifest)
+            _tell_begun(run)
             yield RunStarted(
                 run_id=run.folder.run_id,
                 folder=run.folder.path,
@@ -99,6 +101,19 @@ def _begin(job: LoadJob, source: TraceSource, guardrails: Guardrails, outside: O
         judging=judging,
         earlier=earlier,
     )
+
+
+def _tell_begun(run: Run) -> None:
+    live = LiveRun(
+        run_id=run.folder.run_id,
+        scenario=run.job.name,
+        target=run.job.target.url,
+        folder=run.folder.path,
+        steps=run.steps,
+        figures=run.figures,
+    )
+    for watcher in run.outside.begun:
+        watcher(live)
 
 
 async def _phases(run: Run) -> AsyncIterator[RunEvent]:

@@ -22,7 +22,7 @@ from tracer_bullet.runs.load.figures import LoadFigures
 from tracer_bullet.runs.load.guardrails import Guardrails
 from tracer_bullet.runs.load.job import LoadJob
 from tracer_bullet.runs.load.judging import Judging
-from tracer_bullet.runs.load.live import live_of
+from tracer_bullet.runs.load.live import LiveRun, live_of
 from tracer_bullet.runs.load.local import Alone
 from tracer_bullet.runs.load.report import Findings
 from tracer_bullet.runs.load.sending import OpenSenders, Reason, Senders, Sending
@@ -45,9 +45,11 @@ _chance = random.SystemRandom()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
-    """Who else takes part: reasons to stop, and who is told how it goes."""
+    """Who else takes part: reasons to stop, and who is told how it goes. `begun` are told once, before anything is
+    sent."""
 
     reasons: Sequence[Reason] = ()
+    begun: Sequence[Callable[[LiveRun], None]] = ()
     watchers: Sequence[Callable[[LoadLive], None]] = ()
     senders: OpenSenders = Alone
 

@@ -222,8 +222,9 @@ class _Task:
         return self.share.renew()
 
     def _prepare(self) -> None:
-        job = replace(read_job(self._packed), start_ns=int(self._order["start_ns"]))
-        number = int(self._order["sender"])
+        order = self._order
+        job = replace(read_job(self._packed), start_ns=int(order["start_ns"]), shards=int(order["shards"]))
+        number = int(order["sender"])
         self._sender = LocalSender(job, sender=number, share=self.share, wrap=self._while_alive)
         steps = self._sender.planner.steps
         self._shown = [Endpoint(number=n, method=step.method, name=step.name) for n, step in enumerate(steps)]

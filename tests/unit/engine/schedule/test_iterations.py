@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from tests.servers.recording import Recording
 from tests.unit.engine.schedule.test_sessions import fire, slot
 from tests.unit.engine.shooting import Outcome, arrival, origin, request
 from tracer_bullet.engine import EngineProcess, EngineSettings
+from tracer_bullet.engine.schedule.expectations import statuses_of
 from tracer_bullet.model.arrival import Arrival, Endpoint, Take
 from tracer_bullet.model.shots import ShotBatch
 
@@ -130,6 +133,25 @@ def test_what_needs_an_answer_that_went_wrong_is_not_sent() -> None:
     assert outcome.rows[2]["ended_ns"] - outcome.rows[0]["ended_ns"] < 5_000 * MS  # at once, without the pauses
     assert (outcome.status(0), outcome.status(6)) == (500, 404)
     assert len(recording.seen) == 9
+
+
+def test_an_endpoint_may_have_a_time_out_of_its_own() -> None:
+    hasty = Endpoint(number=2, method="GET", name="/never", timeout_s=0.2)
+    arrivals = [step(0, "/never", endpoint=2), step(1, after=0), step(2, "/session/1/1?delay=700", session=1)]
+    outcome, _ = fire(arrivals, endpoints=[hasty])
+    assert errors(outcome) == ["total-timeout", "skipped", ""]
+    assert outcome.rows[0]["ended_ns"] - outcome.rows[0]["ready_ns"] >= 200 * MS
+
+
+@pytest.mark.parametrize("status", ["", "2x", "6xx", "2xxx", "99", "200 ", "abc"])
+def test_what_is_no_status_is_refused_when_it_is_told(status: str) -> None:
+    with pytest.raises(ValueError, match="neither a status"):
+        statuses_of(["200", status])
+
+
+def test_statuses_are_single_or_classes() -> None:
+    assert statuses_of(["201", "4xx"]) == {201, *range(400, 500)}
+    assert statuses_of([]) == set()
 
 
 def test_an_answer_that_lacks_what_its_step_takes_is_unexpected_where_answers_are_judged() -> None:
@@ -257,3 +279,28 @@ def test_a_stop_ends_what_waits(wait: str) -> None:
     outcome = asyncio.run(run())
     outcome.whole(arrivals)
     assert errors(outcome) == ["", "stopped", "stopped", "stopped", "stopped"]
+
+
+def test_an_engine_that_was_frozen_does_not_burst() -> None:
+    arrivals = [arrival(n, due_ns=n * 5 * MS, last=True) for n in range(400)]
+
+    async def run() -> Outcome:
+        outcome, recording = Outcome(), Recording()
+        async with recording.serving(), EngineProcess(EngineSettings(stale_s=0.3)) as engine:
+            engine.define(origin(recording.port))
+            frozen = False
+            async for result in engine.run([arrivals], time.time_ns() + 100 * MS):
+                outcome.take(result)
+                if outcome.rows and not frozen:
+                    frozen = True
+                    os.kill(engine.pid, signal.SIGSTOP)
+                    await asyncio.sleep(1.0)
+                    os.kill(engine.pid, signal.SIGCONT)
+        return outcome
+
+    outcome = asyncio.run(run())
+    outcome.whole(arrivals)
+    stale = [n for n in outcome.rows if outcome.error(n) == "stale"]
+    assert len(stale) >= 100, "0.7 s of 5 ms each were too late, and so not sent"
+    assert stale == sorted(stale)
+    assert {outcome.rows[n]["sent_ns"] for n in stale} == {0}

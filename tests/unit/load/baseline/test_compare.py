@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from tests.unit.load.baseline.runs import queue, run, waves
-from tracer_bullet.load.baseline import ALL, SavedRun, SavedStep, compare, regressions
+from tracer_bullet.load.baseline import ALL, SavedRun, SavedStep, compare, regressions, worth_at, worth_of_failures
 from tracer_bullet.load.confidence import interval
 from tracer_bullet.model.load import BaselineResult
+from tracer_bullet.model.shares import newcombe
 from tracer_bullet.workspace.thresholds import BaselineSpec
 
 
@@ -66,7 +69,8 @@ def test_the_interval_holds_the_true_change() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scale", "verdict"), [(1.5, "worse"), (1 / 1.5, "better"), (1.0, "same"), (1.1, "not-enough-data")]
+    ("scale", "verdict"),
+    [(1.5, "worse"), (1 / 1.5, "better"), (1.0, "same"), (1.1, "not-enough-data"), (0.9, "not-enough-data")],
 )
 def test_four_answers(scale: float, verdict: str) -> None:
     """A change of exactly the effect is never told, however long the runs."""
@@ -81,14 +85,35 @@ def test_four_answers(scale: float, verdict: str) -> None:
     assert bool(result.detail) == (verdict == "not-enough-data")
 
 
-def test_a_small_change_that_is_certain_is_no_regression() -> None:
+@pytest.mark.parametrize("scale", [1.05, 0.95])
+def test_a_small_change_that_is_certain_is_none(scale: float) -> None:
     rng = np.random.default_rng(25)
-    before = run(*waves(rng, 30_000, alike=0.0, rate=600))
-    after = run(*waves(rng, 30_000, alike=0.0, rate=600, scale=1.05))
+    before = run(*waves(rng, 20_000, alike=0.0, rate=600))
+    after = run(*waves(rng, 20_000, alike=0.0, rate=600, scale=scale))
     result = one(compare(before, after, BaselineSpec(metrics=("p50",), effect=0.1)), "p50")
-    assert result.low > 0, "there is a change"
+    assert result.low > 0 or result.high < 0, "there is a change"
     assert result.verdict == "same", "but none that matters"
     assert not regressions((result,))
+
+
+def test_a_factor_known_from_few_batches_makes_wider_intervals() -> None:
+    """Ten seconds: nine degrees of freedom, so Student's t (2.26), not 1.96."""
+    rng = np.random.default_rng(34)
+    due, ms = waves(rng, 4_000, alike=0.9, rate=400)
+    short = run(due, ms, rng.random(due.size) < 0.05)
+    step = short.steps[0]
+    worth = worth_at(step.blocks, 50.0)
+    assert worth is not None
+    assert worth.freedom == 9
+    low, high = interval(step.latency, 50.0, worth=worth.independent)
+    value = step.latency.percentile(50.0)
+    normal = math.expm1(math.hypot(math.log(high / value), math.log(value / low)))
+    latency, errors = (one(compare(short, short), metric) for metric in ("p50", "error_rate"))
+    assert 1.08 * normal < latency.high < 1.4 * normal
+    failures = worth_of_failures(step.blocks)
+    assert failures is not None
+    bad = step.failed / step.sent * failures.independent
+    assert errors.high > 1.08 * newcombe(bad, failures.independent, bad, failures.independent)[1]
 
 
 def with_failures(rng: np.random.Generator, share: float, n: int = 6_000) -> SavedRun:

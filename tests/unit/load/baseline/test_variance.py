@@ -62,6 +62,16 @@ def test_a_burst_of_failures_is_worth_little() -> None:
     assert in_one.independent < 150
 
 
+def test_batches_that_are_still_alike_are_worth_less() -> None:
+    """The same batches in a slow wave, and one up, one down."""
+    sent = np.full(24, 1_000, np.int64)
+    slow = worth(np.repeat(of_blocks(450, 550, 450, 550), 6), sent)
+    quick = worth(np.tile(of_blocks(450, 550), 12), sent)
+    assert slow is not None
+    assert quick is not None
+    assert 2 < quick.independent / slow.independent < 3
+
+
 @pytest.mark.parametrize("blocks", [0, 1, 9])
 def test_a_short_run_cannot_tell(blocks: int) -> None:
     assert worth(np.full(blocks, 5, np.int64), np.full(blocks, 10, np.int64)) is None

@@ -10,6 +10,7 @@ import pytest
 
 from tests.unit.load.profile.stages import integral, stage
 from tracer_bullet.load.profile import Profile
+from tracer_bullet.load.profile.arrivals import Poisson
 
 _NS = 1_000_000_000
 
@@ -62,3 +63,11 @@ def test_few_are_a_poisson_number_too() -> None:
     assert np.mean(counts) == pytest.approx(3, abs=0.35)
     assert np.var(counts) == pytest.approx(3, abs=0.9)
     assert np.mean(np.array(counts) == 0) == pytest.approx(math.exp(-3), abs=0.04)
+
+
+def test_every_block_is_drawn_anew() -> None:
+    spread = Poisson(3 * 8192.0, 1)
+    one, two, three = (np.mod(spread.places(block), 8192) for block in range(3))
+    for first, second in ((one, two), (two, three), (one, three)):
+        assert len(first) > 7500
+        assert len(np.intersect1d(first, second)) < 10

@@ -17,10 +17,10 @@ from tracer_bullet.workspace.load import Located
 GOOD, EMPTY, UP = {"id": "a"}, {"id": ""}, {"id": ".."}
 
 
-def fed(folder: Path, feed: dict[str, Any]) -> Located[Any]:
-    scenario = located(folder, {"id": "x"}, feed)
+def fed(folder: Path, feed: dict[str, Any], **headers: str) -> Located[Any]:
+    scenario = located(folder, {"id": "x", "token": ""}, feed)
     step = scenario.value.steps[0]
-    request = step.request.model_copy(update={"path": "/orders/${id}"})
+    request = step.request.model_copy(update={"path": "/orders/${id}", "headers": headers})
     steps = (step.model_copy(update={"request": request}),)
     return Located(value=scenario.value.model_copy(update={"steps": steps}), file=scenario.file, lines=scenario.lines)
 
@@ -57,3 +57,9 @@ def test_rows_of_a_feed_have_been_looked_at(tmp_path: Path) -> None:
     scenario = fed(tmp_path, {"file": "d.csv"})
     with pytest.raises(UsageError, match="row 2 cannot be sent"):
         make_rows(scenario.value.load.data, scenario, seed=1)
+
+
+def test_a_default_that_is_to_be_replaced_refuses_no_row(tmp_path: Path) -> None:
+    write(tmp_path, "d.csv", "id\na\n")
+    scenario = fed(tmp_path, {"file": "d.csv"}, authorization="Bearer ${token}")
+    assert make_rows(scenario.value.load.data, scenario, seed=1) == ({"id": "a"},)

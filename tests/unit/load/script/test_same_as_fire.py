@@ -147,3 +147,10 @@ def test_a_row_with_fewer_variables_leaves_the_defaults() -> None:
         arrivals(script, row)[0].head.split(b" ", 2)[1] for row in ({}, {"a": "x"}, {"b": "y"}, {"b": 4, "a": 3})
     ]
     assert targets == [b"/1/given", b"/x/given", b"/1/y", b"/3/4"]
+
+
+def test_the_number_of_an_iteration_is_its_own_also_with_the_same_row() -> None:
+    script = compiled(scenario({"request": {"path": "/${a}/${bullet}"}}, variables={"a": "1"}))
+    row = {"a": "x"}
+    targets = [arrivals(script, row, number)[0].head.split(b" ", 2)[1] for number in (1, 2)]
+    assert targets == [b"/x/1", b"/x/2"]

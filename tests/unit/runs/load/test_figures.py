@@ -67,7 +67,7 @@ def test_each_sender_has_its_own_lateness() -> None:
 
 @given(st.lists(st.booleans(), max_size=50))
 def test_rows_are_chosen_as_asked(wanted: list[bool]) -> None:
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
     rows = [row(n, 2) for n in range(len(wanted))]
     chosen = rows_where(batch(rows), np.array(wanted, bool))

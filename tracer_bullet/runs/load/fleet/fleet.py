@@ -21,6 +21,7 @@ from tracer_bullet.model.load import SenderEvent, SenderJob, SenderResult
 from tracer_bullet.model.replay import StopEvent
 from tracer_bullet.runs.load.fleet.crew import Crew
 from tracer_bullet.runs.load.fleet.losses import span_ns_of
+from tracer_bullet.runs.load.fleet.packing import pack_job
 from tracer_bullet.runs.load.fleet.process import MasterProcess
 from tracer_bullet.runs.load.fleet.roll import Roll
 
@@ -129,12 +130,14 @@ class Fleet:
     async def run(self, job: SenderJob) -> AsyncIterator[SenderEvent]:
         """Send all of a job; may be called again, with another one. Ends, whoever dies or freezes: what was lost is in
         the events and in `results`. A start that is too near is put off: `start_ns` has the one that counts."""
+        packed = await asyncio.to_thread(pack_job, replace(job, engine=_careful(job.engine)))
         now = time.time_ns()
         self.start_ns = job.start_ns if job.start_ns >= now + _NEAREST_NS else now + self.lead_ns
-        job = replace(job, start_ns=self.start_ns, engine=_careful(job.engine))
+        job = replace(job, start_ns=self.start_ns)
         self.table, self.errors, self._out = [], [], asyncio.Queue()
         self._master.send(frames.RUNNING, job.base_url)
-        self._roll.begin(job, span_ns=span_ns_of(job), linger_s=float(str(job.engine.get("total_s", 60.0))))
+        linger_s = float(str(job.engine.get("total_s", 60.0)))
+        self._roll.begin(job, packed, span_ns=span_ns_of(job), linger_s=linger_s)
         if self._gone:
             self._roll.end(self._gone)
         over = False

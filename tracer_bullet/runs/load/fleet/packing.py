@@ -10,7 +10,7 @@ import sys
 import zlib
 from array import array
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from typing import Any, Final
 
 import numpy as np
@@ -32,32 +32,47 @@ COLUMNS: Final = {
     "due_ns": "q", "ready_ns": "q", "sent_ns": "q", "first_ns": "q", "ended_ns": "q",
     "status": "i", "error": "b", "request_bytes": "q", "answer_bytes": "q",
 }  # fmt: skip
+# Rows that are written or read at once: nothing else runs in the process meanwhile, and its beats must go on.
+_BLOCK: Final = 10_000
 _TIMES: Final = ("due_ns", "ready_ns", "sent_ns", "first_ns", "ended_ns")
 # Numbers are unique within one sender only; below this, which is more than anybody sends, they are made so in all.
 _SENDER: Final = 1 << 44
 
 
 def pack_job(job: SenderJob) -> bytes:
-    """A job as compressed JSON."""
-    return zlib.compress(json.dumps(asdict(job), separators=(",", ":")).encode(), 1)
+    """A job as compressed JSON lines: all but the rows, then the rows, block by block."""
+    lines = [{field.name: getattr(job, field.name) for field in fields(job) if field.name != "rows"}, len(job.rows)]
+    packer = zlib.compressobj(1)
+    parts = [packer.compress(_line(line)) for line in lines]
+    for scenario, rows in enumerate(job.rows):
+        for at in range(0, len(rows), _BLOCK):
+            parts.append(packer.compress(_line([scenario, rows[at : at + _BLOCK]])))
+    return b"".join(parts) + packer.flush()
 
 
 def read_job(packed: bytes) -> SenderJob:
     """A job as it was, but for lists in `engine`, where tuples had been. Raises ValueError."""
     try:
-        given = json.loads(zlib.decompress(packed))
+        first, count, *blocks = (json.loads(line) for line in zlib.decompress(packed).splitlines())
+        rows: list[list[Any]] = [[] for _ in range(count)]
+        for scenario, some in blocks:
+            rows[scenario] += some
         return SenderJob(
-            **given
+            **first
             | {
-                "scenarios": tuple(given["scenarios"]),
-                "variables": tuple(given["variables"]),
-                "rows": tuple(tuple(rows) for rows in given["rows"]),
-                "weights": tuple(given["weights"]),
-                "curves": {name: tuple((t, n) for t, n in points) for name, points in given["curves"].items()},
+                "scenarios": tuple(first["scenarios"]),
+                "variables": tuple(first["variables"]),
+                "rows": tuple(map(tuple, rows)),
+                "weights": tuple(first["weights"]),
+                "curves": {name: tuple((t, n) for t, n in points) for name, points in first["curves"].items()},
             }
         )
-    except (zlib.error, KeyError, TypeError) as error:
+    except (zlib.error, KeyError, TypeError, IndexError) as error:
         raise ValueError(f"this is no job: {error!r}") from None
+
+
+def _line(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":"), default=dict).encode() + b"\n"
 
 
 def pack_events(events: Iterable[SenderEvent]) -> list[dict[str, Any]]:

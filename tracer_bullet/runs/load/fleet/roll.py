@@ -17,7 +17,7 @@ from tracer_bullet.runs.load.fleet.clocks import RoundTrip
 from tracer_bullet.runs.load.fleet.duties import Duties, shards_for
 from tracer_bullet.runs.load.fleet.losses import count_losses
 from tracer_bullet.runs.load.fleet.member import Member
-from tracer_bullet.runs.load.fleet.packing import moved, pack_job, read_events
+from tracer_bullet.runs.load.fleet.packing import moved, read_events
 
 _NS: Final = 1_000_000_000
 # From a loss being noticed, 4 to 6 s after the last sign of life, to the first iteration of whoever takes over. By
@@ -77,12 +77,12 @@ class Roll:
 
     # A job
 
-    def begin(self, job: SenderJob, *, span_ns: int, linger_s: float) -> None:
-        """Give a job to all that are here. `span_ns`: how long its schedule is; `linger_s`: how long its last requests
+    def begin(self, job: SenderJob, packed: bytes, *, span_ns: int, linger_s: float) -> None:
+        """Give a job, and the same packed, to all that are here. `span_ns`: how long its schedule is; `linger_s`: how long its last requests
         may take."""
         members = self.here
         self._job = replace(job, shards=shards_for(len(members)))
-        self._packed = pack_job(self._job)
+        self._packed = packed
         self._span_ns, self._linger = span_ns, _LINGER + int(linger_s * 2)
         self._epoch += 1
         self._duties = Duties(self._job.shards)

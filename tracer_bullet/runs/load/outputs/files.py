@@ -76,7 +76,7 @@ def stats_csv(steps: Sequence[StepKey], figures: LoadFigures, report: LoadReport
 
 
 def history_csv(report: LoadReport, *, start_ns: int) -> str:
-    """The run over its time, in columns as of Locust's `_stats_history.csv`, with what was planned and how late it was."""
+    """The run over its time, as in Locust's `_stats_history.csv`, with what was planned and how late it was."""
     rows = [
         (
             round(start_ns / 1e9 + point.t_s), point.users, "", "Aggregated", f"{point.rate:.2f}",

@@ -14,7 +14,7 @@ from tracer_bullet import __version__
 from tracer_bullet.load.locust import frames
 from tracer_bullet.model.load import SenderChange, SenderEvent, SenderShots
 from tracer_bullet.runs.load.fleet.member import PINGS
-from tracer_bullet.runs.load.fleet.packing import pack_events, read_job
+from tracer_bullet.runs.load.fleet.packing import pack_events, pack_job, read_job
 from tracer_bullet.runs.load.fleet.roll import MARGIN_NS, Roll
 
 SECOND = 1_000_000_000
@@ -48,7 +48,7 @@ class Stage:
 
     def begin(self, *, seconds: float = 20) -> None:
         job = replace(make_job("http://127.0.0.1:1", rate=10, seconds=seconds), start_ns=START)
-        self.roll.begin(job, span_ns=int(seconds * SECOND), linger_s=0)
+        self.roll.begin(job, pack_job(job), span_ns=int(seconds * SECOND), linger_s=0)
 
     def says(self, client: str, kind: str, **data: Any) -> None:
         self.roll.message(client, kind, {"epoch": 1, **data})
@@ -80,7 +80,7 @@ def test_the_start_is_told_by_each_ones_own_clock_and_its_times_are_put_back() -
     assert [order["start_ns"] - START for order in orders] == [7 * SECOND, -3 * SECOND]
     assert set(orders[0]["residues"]) | set(orders[1]["residues"]) == set(range(120))
     job = read_job(b"".join(p["piece"] for p in stage.heard("fast", frames.PIECE)))
-    assert (job.shards, len(job.rows[0])) == (120, 200)
+    assert ({order["shards"] for order in orders}, len(job.rows[0])) == ({120}, 200)
     shots = SenderShots(sender=0, batch=batch([shot(number=5, due=START + 7 * SECOND)]))
     stage.says("fast", frames.EVENTS, events=pack_events([shots]))
     (told,) = [event for event in stage.told if isinstance(event, SenderShots)]
