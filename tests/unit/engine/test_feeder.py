@@ -37,7 +37,8 @@ class Handed:
 
     def stop(self) -> None:
         self.feeder.stop()
-        self.feeder.join()
+        self.feeder._thread.join(20)
+        assert not self.feeder._thread.is_alive()
 
     def _send(self, frame: bytes) -> None:
         kind, *members = wire.unpack(frame[4:])

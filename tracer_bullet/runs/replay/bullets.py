@@ -83,7 +83,8 @@ class _Open:
 class Bullets:
     """Gathers shots by trace. A trace is whole when its session's last request and all before it are back.
 
-    `name` is that of root spans. `per_request`: each request is a trace of its own. `numbers` counts bullets; `rng` draws the ids of root spans.
+    `name` is that of root spans. `per_request`: each request is a trace of its own. `numbers` counts bullets; `rng`
+    draws the ids of root spans.
     """
 
     def __init__(

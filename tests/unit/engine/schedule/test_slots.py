@@ -64,7 +64,8 @@ def test_only_slots_change_and_the_length_is_right(
     new_head, new_body = fill(head, body, slots, {**values, "head": value})
     assert new_body == expected
     wanted = head[:at] + value + head[at + len(captured) :]
-    assert new_head == wanted.replace(f"{name}: {len(body)}".encode(), f"{name}: {len(expected)}".encode())
+    lines = [f"\r\n{name}: {len(text)}\r\n".encode() for text in (body, expected)]
+    assert new_head == wanted.replace(*lines)
 
 
 @pytest.mark.parametrize("value", [b"a\r\nx-evil: 1", b"a\nb", b"a\0b", b"a HTTP/1.1"])

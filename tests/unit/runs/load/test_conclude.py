@@ -43,7 +43,7 @@ def outcome(report: LoadReport, bullets: list[BulletVerdict] | None = None) -> t
     return found.outcome, {f.rule for f in found.findings}
 
 
-def threshold(met: bool | None, expect: str = "p(99) < 1ms") -> ThresholdResult:
+def threshold(*, met: bool | None, expect: str = "p(99) < 1ms") -> ThresholdResult:
     return ThresholdResult(expect=expect, scope="all", value=2.0, unit="ms", met=met)
 
 
@@ -69,11 +69,11 @@ def baseline(verdict: str) -> BaselineResult:
         ({"accounting": replace(FINE.accounting, sent=90, not_sent={"skipped": 10})}, Outcome.PASSED, None),
         ({"senders": (sender("it was silent"),)}, Outcome.INCONCLUSIVE, "sender-lost"),
         ({"senders": (sender(""),)}, Outcome.PASSED, None),
-        ({"thresholds": (threshold(True),)}, Outcome.PASSED, None),
-        ({"thresholds": (threshold(False),)}, Outcome.FAILED, "threshold"),
-        ({"thresholds": (threshold(None),)}, Outcome.INCONCLUSIVE, "threshold-unknown"),
+        ({"thresholds": (threshold(met=True),)}, Outcome.PASSED, None),
+        ({"thresholds": (threshold(met=False),)}, Outcome.FAILED, "threshold"),
+        ({"thresholds": (threshold(met=None),)}, Outcome.INCONCLUSIVE, "threshold-unknown"),
         ({"steps": (FAILING,)}, Outcome.FAILED, "step-failed"),
-        ({"steps": (FAILING,), "thresholds": (threshold(True, "error_rate < 5%"),)}, Outcome.PASSED, "step-failed"),
+        ({"steps": (FAILING,), "thresholds": (threshold(met=True, expect="error_rate < 5%"),)}, Outcome.PASSED, "step-failed"),
         ({"baseline": (baseline("worse"),)}, Outcome.FAILED, "regression"),
         ({"baseline": (baseline("better"),)}, Outcome.PASSED, None),
         ({"baseline": (baseline("not-enough-data"),)}, Outcome.PASSED, "baseline-unsure"),
