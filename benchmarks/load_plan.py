@@ -1,6 +1,6 @@
 """What planning load costs: arrivals a CPU second of the thread that plans, and the schedule alone.
 
-`python -m benchmarks.load_plan`. CPU time, so that what else the machine does counts little; the median of several runs.
+`python -m benchmarks.load_plan`. CPU time, so that what else the machine does counts little; medians of several runs.
 """
 
 from __future__ import annotations

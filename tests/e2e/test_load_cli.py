@@ -146,3 +146,19 @@ def test_a_kill_file_ends_it_and_refuses_the_next(tmp_path: Path) -> None:
         server.take()
         done = run_cli("load", str(file), "--unarmed", cwd=tmp_path)
         assert (done.returncode, "TB993" in done.stderr, server.take()) == (4, True, [])
+
+
+def test_a_closed_window_keeps_it_from_beginning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Recorder() as server:
+        file = simple_workspace(tmp_path, f"http://{server.address}", "  rate: 5/s\n  duration: 1s\n" + PATIENT)
+        url = f"http://{server.address}"
+        frozen = "9, windows: {freeze: [{from: 2020-01-01, to: 2099-01-01, why: inventory}]}}"
+        (tmp_path / "tracer-bullet.yaml").write_text((SETTINGS % url).replace(url + "}", url + frozen[1:]))
+        code = run(["load", str(file), "--unarmed"])
+        err = capsys.readouterr().err
+        assert (code, "TB1065" in err, "inventory" in err, server.take()) == (4, True, True, [])
+        assert run(["load", str(file), "--unarmed", "--override-window", "the owner asked"]) == 3
+        assert len(server.take()) == 5
+    folder, _ = report_of(tmp_path)
+    assert read_json(folder.manifest, RunManifest).override_window == "the owner asked"
+    assert "overridden: the owner asked" in capsys.readouterr().err

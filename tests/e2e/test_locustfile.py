@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import subprocess
@@ -115,7 +116,7 @@ def test_a_locustfile_runs_unchanged_and_writes_nothing(guarded: tuple[Simulatio
     before, charges = dumps(shop), shop.third_party_calls
     code, out, folder = load(
         workspace, str(FILES / "browsing.py"), "-u", "6", "-r", "6", "-t", "5m",
-        "--sku", "mug", "--exclude-tags", "never", "--csv", str(workspace / "stats"),
+        "--sku", "mug", "--exclude-tags", "never", "--csv", str(workspace / "stats"), "--json-file", str(workspace / "stats"),
     )  # fmt: skip
     assert code == 0, out
     assert dumps(shop) == before
@@ -125,9 +126,9 @@ def test_a_locustfile_runs_unchanged_and_writes_nothing(guarded: tuple[Simulatio
     assert report.model == "closed"
     assert {"POST /login", "POST /cart", "POST /checkout", "GET /products", "GET /no-such-page"} == set(report.armed)
     # Locust's own figures, hooks and arguments are as ever.
-    counted = (workspace / "stats_stats.csv").read_text().splitlines()
-    (aggregated,) = (line.split(",") for line in counted if ",Aggregated," in line)
-    assert int(aggregated[2]) == report.accounting.sent == sum(s.sent for s in report.steps)
+    counted = sum(entry["num_requests"] for entry in json.loads((workspace / "stats.json").read_text()))
+    assert counted == report.accounting.sent == sum(s.sent for s in report.steps)
+    assert "Aggregated" in (workspace / "stats_stats.csv").read_text()
     assert re.search(r"HOOKS SAW \d+ AND mug", out)
     # All that services saw in the audited traces had the flag; each request has its own harness span above it.
     spans = read_spans(folder)
@@ -137,6 +138,7 @@ def test_a_locustfile_runs_unchanged_and_writes_nothing(guarded: tuple[Simulatio
     assert {p.name for p in folder.path.iterdir()} >= {"report.html", "junit.xml", "shots", "run.json", "graph.json"}
 
 
+@pytest.mark.slow
 def test_custom_clients_and_shapes_are_flagged_too(guarded: tuple[Simulation, Path]) -> None:
     code, out, folder = load(guarded[1], str(FILES / "custom.py"), "--processes", "2")
     assert code == 0, out
@@ -145,6 +147,7 @@ def test_custom_clients_and_shapes_are_flagged_too(guarded: tuple[Simulation, Pa
     assert read_json(folder.verdict, Verdict).findings == ()
 
 
+@pytest.mark.slow
 def test_a_careless_service_is_found_by_the_first_request(tmp_path: Path) -> None:
     with running_shop(tmp_path, careless={"accounts": ("no_guard",)}) as (shop, workspace):
         before = dumps(shop)["accounts"]
@@ -160,6 +163,7 @@ def test_a_careless_service_is_found_by_the_first_request(tmp_path: Path) -> Non
     assert before != after, "the proof is of a real write"
 
 
+@pytest.mark.slow
 def test_a_plain_locust_with_the_class_is_judged_too(guarded: tuple[Simulation, Path]) -> None:
     _, workspace = guarded
     (workspace / "locustfile.py").write_text(TRACER_USER)

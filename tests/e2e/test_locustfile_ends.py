@@ -79,7 +79,9 @@ def answering(tmp_path: Path) -> Iterator[tuple[Path, Recorder]]:
         yield tmp_path, server
 
 
-@pytest.mark.parametrize("end", ["kill-locust", "interrupt", "kill-file"])
+@pytest.mark.parametrize(
+    "end", ["kill-locust", *(pytest.param(end, marks=pytest.mark.slow) for end in ("interrupt", "kill-file"))]
+)
 def test_whoever_ends_it_the_run_folder_is_readable(answering: tuple[Path, Recorder], end: str) -> None:
     workspace, server = answering
     process = subprocess.Popen(
@@ -117,6 +119,7 @@ def test_whoever_ends_it_the_run_folder_is_readable(answering: tuple[Path, Recor
     assert all("x-tracer-bullet" in dict(seen.headers) for seen in arrived)
 
 
+@pytest.mark.slow
 def test_an_endpoint_without_traces_gets_one_request(answering: tuple[Path, Recorder]) -> None:
     workspace, server = answering
     done = run_cli("load", "-f", "locustfile.py", "--headless", "-u", "10", "-r", "10", "-t", "60", cwd=workspace)
@@ -127,6 +130,7 @@ def test_an_endpoint_without_traces_gets_one_request(answering: tuple[Path, Reco
     assert "stopped-not-armed" in {f.rule for f in read_json(folder.verdict, Verdict).findings}
 
 
+@pytest.mark.slow
 def test_other_hosts_are_refused_whatever_asks_for_them(answering: tuple[Path, Recorder]) -> None:
     workspace, _ = answering
     (workspace / "locustfile.py").write_text(STRANGER)

@@ -30,8 +30,6 @@ import gevent.pool
 from locust import FastHttpUser, HttpUser, User, constant, events, task
 from tracer_bullet.load.locustfile import bullet
 
-STRANGER = "%(stranger)s"
-
 
 class Once(HttpUser):
     fixed_count = 1
@@ -126,7 +124,7 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Peer, Peer,
     with serving(Peer()) as stranger, serving(Peer(away=stranger.url)) as target:
         create_keys(workspace / ".tracer-bullet" / "keys")
         (workspace / "tracer-bullet.yaml").write_text(SETTINGS % target.url)
-        (workspace / "locustfile.py").write_text(LOCUSTFILE % {"stranger": stranger.url})
+        (workspace / "locustfile.py").write_text(LOCUSTFILE)
         options = ("--headless", "-u", "3", "-r", "3", "-t", "4", "--unarmed")
         allowed = ("--allow-host", stranger.url.removeprefix("http://"))
         done = run_cli("load", "-f", "locustfile.py", *options, *allowed, cwd=workspace)

@@ -36,12 +36,16 @@ T = TypeVar("T")
 def load_document(folder: RunFolder, catalog: Catalog | None = None) -> Document:
     """The report of a run, from its folder, and from the catalog what is declared of its parts.
 
-    A run without bullets (an import, an analysis) has its example traces, the others all of theirs.
+    A run without bullets (an import, an analysis) has its example traces, the others all of theirs. One that was judged
+    without a trace has an empty graph: nothing could be analysed, and that is what there is to tell.
     """
     manifest = read_json(folder.manifest, RunManifest)
-    graph = read_json(folder.graph, ServiceGraph)
     analysis = _read(folder.analysis, Analysis)
     verdict = _read(folder.verdict, Verdict)
+    if verdict is not None and not folder.graph.exists():
+        graph = ServiceGraph(nodes=(), edges=(), operations=(), traces=0, spans=0)
+    else:
+        graph = read_json(folder.graph, ServiceGraph)
     traces = traces_of(_examples(folder) if verdict is None else read_spans(folder))
     declared = catalog if catalog is not None and catalog.entities else None
     today = datetime.fromtimestamp((manifest.ended_ns or manifest.started_ns) / 1e9, tz=UTC).date()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from tracer_bullet.workspace.demands import OF_ITERATIONS, DemandText, parse_demand
 from tracer_bullet.workspace.load import Mistake, MistakesError, Spec
@@ -30,6 +32,19 @@ class ThresholdSpec(Spec):
     @classmethod
     def _text(cls, value: Any) -> Any:
         return {"expect": value} if isinstance(value, str) else value
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Of editors: a text alone is one, too."""
+        found = handler(schema)
+        whole = handler.resolve_ref_schema(found)
+        text = {
+            key: value for key, value in whole["properties"]["expect"].items() if key not in ("title", "description")
+        }
+        parts = dict(whole)
+        whole.clear()
+        whole.update({"title": parts.pop("title"), "description": parts.pop("description"), "anyOf": [text, parts]})
+        return found
 
     @model_validator(mode="after")
     def _one_scope(self) -> ThresholdSpec:

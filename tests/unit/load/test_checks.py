@@ -222,6 +222,15 @@ def test_a_body_that_unpacks_without_end_is_cut() -> None:
     assert "longer than the" in message
 
 
+def test_what_was_cut_is_not_taken_for_the_whole() -> None:
+    judge = checker(compiled(scenario(step({"json": {"$.a": 1}}))))
+    whole = kept(0, {"a": 1})
+    judge.answer(KeptAnswer(number=0, answer=whole.answer, cut=True))
+    found, failures = judge.shots(batch([shot(number=0, endpoint=10)]))
+    assert errors(found) == ["unexpected"]
+    assert "longer than" in next(iter(words(failures)))
+
+
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "_MOST_KEPT", 10)
     monkeypatch.setattr(checks, "_MOST_ITERATIONS", 10)

@@ -61,6 +61,7 @@ def begin(job: LoadJob, *, run_id: str) -> Beginning:
         started_ns=started_ns,
         token_id=f"{job.key.kid} until {now_s + lifetime_s}",
         fired_by=user_name(),
+        override_window=job.windows.override,
         versions={"tracer-bullet": __version__, "python": platform.python_version()},
     )
     return Beginning(

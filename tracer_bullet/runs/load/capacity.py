@@ -68,7 +68,7 @@ class _Trial:
         proof = run.job.spec.proof
         share = min(run.job.spec.trace_share, proof.traces_per_s / hold.rate)
         sending = make_sending(run, senders, share=share)
-        sending.heard = self.figures.shots
+        sending.trial = self.figures.shots
         try:
             async for event in tell(run, sending, replace(_at_rate(run.beginning.job, hold), start_ns=run.start_ns)):
                 yield event

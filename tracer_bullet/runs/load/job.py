@@ -17,6 +17,7 @@ from tracer_bullet.model import System
 from tracer_bullet.runs.context import Context, read_context
 from tracer_bullet.runs.job import Target, audit_rules, open_workspace, resolve_target
 from tracer_bullet.runs.load.curves import read_curves
+from tracer_bullet.runs.windows import Windows, windows_of
 from tracer_bullet.scenario import Plan, Scenario, load_scenario, plan
 from tracer_bullet.workspace.load import Located
 from tracer_bullet.workspace.settings import Settings
@@ -52,8 +53,8 @@ class LoadJob:
     issuer: str
     armed: bool
     curves: Mapping[str, tuple[tuple[float, float], ...]]
+    windows: Windows
     find_capacity: bool = False
-    override_window: str = ""
 
     @property
     def main(self) -> Located[Scenario]:
@@ -135,8 +136,8 @@ def prepare_load(
         issuer=settings.value.issuer,
         armed=not unarmed,
         curves=read_curves(main, spec),
+        windows=windows_of(settings, resolved, command="load", override=override_window),
         find_capacity=find_capacity,
-        override_window=override_window,
     )
 
 

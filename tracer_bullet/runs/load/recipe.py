@@ -8,11 +8,12 @@ import random
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from tracer_bullet.errors import StoppedError, TracerBulletError
 from tracer_bullet.load.planner import Planner
 from tracer_bullet.load.share import Share
-from tracer_bullet.model import PhaseStarted, RunEnded, RunEvent, RunStarted, Verdict
+from tracer_bullet.model import PhaseStarted, RunEnded, RunEvent, RunStarted, Span, Verdict
 from tracer_bullet.model.load import LoadReport
 from tracer_bullet.model.replay import StopEvent
 from tracer_bullet.runs.load.arming import Arming
@@ -20,6 +21,7 @@ from tracer_bullet.runs.load.begin import begin
 from tracer_bullet.runs.load.capacity import find_capacity
 from tracer_bullet.runs.load.conclude import conclude
 from tracer_bullet.runs.load.earlier import read_earlier, write_for_later
+from tracer_bullet.runs.load.failed_traces import FailedTraces
 from tracer_bullet.runs.load.failures import Failures
 from tracer_bullet.runs.load.figures import LoadFigures
 from tracer_bullet.runs.load.guardrails import Guardrails, open_guardrails
@@ -49,6 +51,7 @@ async def load(
     """
     if job.kill_file.exists():
         raise StoppedError("TB993", "the kill switch is on", where=str(job.kill_file), cure="remove the file to go on")
+    job.windows.check(datetime.now(UTC))
     await check_reachable(job.target.url)
     own = source is None
     source = source or await open_source(job.traces)
@@ -64,6 +67,8 @@ async def load(
                 target=job.target.url,
                 bullets=run.beginning.manifest.bullets,
             )
+            if told := job.windows.foretell(datetime.now(UTC), run.beginning.profile.span_s):
+                yield PhaseStarted(phase="windows", detail=told)
             try:
                 async for event in _phases(run):
                     yield event
@@ -98,6 +103,7 @@ def _begin(job: LoadJob, source: TraceSource, guardrails: Guardrails, outside: O
         parts=ShotParts(folder, endpoints_of(steps)),
         figures=figures,
         failures=Failures(steps),
+        failed=FailedTraces(source, beginning.share, job.spec.trace_share),
         judging=judging,
         earlier=earlier,
     )
@@ -138,7 +144,8 @@ async def _phases(run: Run) -> AsyncIterator[RunEvent]:
 
 
 def _asked(run: Run) -> StopEvent | None:
-    return next((event for reason in run.outside.reasons if (event := reason()) is not None), None)
+    reasons = (run.job.windows.reason(lambda: run.began_s), *run.outside.reasons)
+    return next((event for reason in reasons if (event := reason()) is not None), None)
 
 
 async def _send(run: Run) -> AsyncIterator[RunEvent]:
@@ -167,7 +174,7 @@ async def _conclude(run: Run) -> AsyncIterator[RunEvent]:
     # After the verdict: what cannot be drawn must not keep it from being written.
     yield PhaseStarted(phase="report", detail="analysis, page, JUnit")
     with contextlib.suppress(TracerBulletError):
-        await asyncio.to_thread(_analyse, run)
+        await asyncio.to_thread(_analyse, run, await run.failed.spans())
         verdict = _verdict(run, _report(run))  # demands on services are judged by the analysis
     state = "interrupted" if run.stop is not None and run.stop.reason == "interrupt" else "finished"
     _write_manifest(run, state)
@@ -192,15 +199,21 @@ def _verdict(run: Run, report: LoadReport) -> Verdict:
     return verdict
 
 
-def _analyse(run: Run) -> None:
+def _analyse(run: Run, failed: list[Span]) -> None:
     # Only here: what they bring would lie in memory while it sends.
     from tracer_bullet.runs.analyse import analyse_run  # noqa: PLC0415
+    from tracer_bullet.runs.load.failed_traces import keep_examples  # noqa: PLC0415
     from tracer_bullet.runs.load.services import read_services  # noqa: PLC0415
 
     for _ in analyse_run(run.folder, run.job.context):
         pass
+    keep_examples(run.folder, failed)
     run.services = read_services(
-        run.folder, share=run.beginning.share, seconds=run.judging.seconds, audited=run.found.audited
+        run.folder,
+        share=run.beginning.share,
+        trace_share=run.job.spec.trace_share,
+        seconds=run.judging.seconds,
+        audited=run.found.audited,
     )
 
 

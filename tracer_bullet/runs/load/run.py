@@ -17,6 +17,7 @@ from tracer_bullet.model.replay import StopEvent
 from tracer_bullet.runs.load.arming import Arming
 from tracer_bullet.runs.load.begin import Beginning
 from tracer_bullet.runs.load.collector import Collector
+from tracer_bullet.runs.load.failed_traces import FailedTraces
 from tracer_bullet.runs.load.failures import Failures
 from tracer_bullet.runs.load.figures import LoadFigures
 from tracer_bullet.runs.load.guardrails import Guardrails
@@ -34,6 +35,7 @@ from tracer_bullet.runs.replay.passes import kill_switch
 from tracer_bullet.runs.replay.proof import Proof
 from tracer_bullet.runs.store import write_spans
 from tracer_bullet.traces import Receiver, TraceSource
+from tracer_bullet.traces.recent import Recent
 from tracer_bullet.workspace.runs import RunFolder
 
 # So many spans in memory before a part of the table is written.
@@ -71,6 +73,7 @@ class Run:
     figures: LoadFigures
     failures: Failures
     judging: Judging
+    failed: FailedTraces
     earlier: SavedRun | None
     services: Services = field(default_factory=Services)
     start_ns: int = 0
@@ -117,7 +120,7 @@ class Run:
 @contextlib.asynccontextmanager
 async def watched(run: Run) -> AsyncIterator[None]:
     """Traces are judged as they come in, until the block ends."""
-    run.began_s = time.monotonic()
+    run.began_s = run.guardrails.began_s = time.monotonic()
     watching = run.watching = asyncio.create_task(run.proof.watch())
     try:
         yield
@@ -131,7 +134,7 @@ async def watched(run: Run) -> AsyncIterator[None]:
 def make_sending(run: Run, senders: Senders, *, share: float) -> Sending:
     """A pass of these senders, with all reasons to stop. `share` of iterations is audited."""
     if isinstance(run.source, Receiver):
-        run.source.keep_share(share)
+        run.source.keep_share(share, recent=Recent())
     base_url = run.job.target.url
     bullets = Bullets(f"load {run.job.name}", run.folder.run_id, _chance, run.numbers, per_request=False)
     switch = kill_switch(run.job.kill_file, lambda: run.began_s)
@@ -143,7 +146,8 @@ def make_sending(run: Run, senders: Senders, *, share: float) -> Sending:
         collector=Collector(bullets, run.proof, run.steps, base_url=base_url, share=share),
         parts=run.parts,
         measured=run.judging.shots,
-        reasons=(switch, run.look, *run.outside.reasons),
+        heard=run.failed.shots,
+        reasons=(switch, run.job.windows.reason(lambda: run.began_s), run.look, *run.outside.reasons),
     )
 
 

@@ -61,8 +61,8 @@ OpenSenders = Callable[[], AbstractAsyncContextManager[Senders]]
 
 @dataclass
 class Sending:
-    """A pass. `heard` is told of all shots, `measured` of those that are no warm-up; `changes` are those of senders;
-    `stop` says why it ended before its time."""
+    """A pass. `heard` and `trial` are told of all shots, `measured` of those that are no warm-up; `changes` are those
+    of senders; `stop` says why it ended before its time."""
 
     senders: Senders
     steps: Sequence[StepKey]
@@ -71,7 +71,8 @@ class Sending:
     collector: Collector
     parts: ShotParts
     measured: Callable[[ShotBatch], object] = lambda _: None
-    heard: Callable[[int, ShotBatch], object] = lambda *_: None
+    heard: Callable[[ShotBatch], object] = lambda _: None
+    trial: Callable[[int, ShotBatch], object] = lambda *_: None
     reasons: Sequence[Reason] = ()
     stop: StopEvent | None = None
     changes: list[SenderChange] = field(default_factory=list)
@@ -97,7 +98,8 @@ class Sending:
                 self.parts.add(event.batch)
                 self.collector.shots(event.batch)
                 self.measured(self.figures.shots(event.sender, event.batch))
-                self.heard(event.sender, event.batch)
+                self.heard(event.batch)
+                self.trial(event.sender, event.batch)
                 return len(event.batch)
             case SenderNote():
                 self.figures.note(event, int(time.time()))

@@ -21,11 +21,13 @@ class Services:
     sampling: str = ""
 
 
-def read_services(folder: RunFolder, *, share: float, seconds: float, audited: int) -> Services:
+def read_services(folder: RunFolder, *, share: float, trace_share: float, seconds: float, audited: int) -> Services:
     """From the run's analysis. `share`: of iterations, those whose traces were kept."""
     analysis = read_json(folder.analysis, Analysis)
     figures = {
         s.service: figures_of_spans(s.durations, errors=s.errors, seconds=seconds, share=share)
         for s in analysis.services
     }
-    return Services(results=service_results(analysis, share), figures=figures, sampling=sampling_words(share, audited))
+    results = service_results(analysis, share)
+    words = sampling_words(share, audited, trace_share=trace_share, services=results)
+    return Services(results=results, figures=figures, sampling=words)

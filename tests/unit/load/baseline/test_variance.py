@@ -130,6 +130,13 @@ def test_blocks_are_cut_at_the_percentiles_of_the_run() -> None:
         assert share == pytest.approx(percentile / 100, abs=0.01)
 
 
+def test_latencies_of_two_kinds_are_cut_between_them() -> None:
+    ms = np.tile([10.0, 20.0], 1_000)
+    step = run(np.arange(2_000) / 100, ms).steps[0]
+    assert step.blocks.within[50.0].sum() == 1_000
+    assert step.blocks.within[90.0].sum() == 2_000
+
+
 def test_blocks_tell_what_any_percentile_is_worth_while_it_runs() -> None:
     rng = np.random.default_rng(6)
     due, ms = queue(rng, 20_000, load=0.8)

@@ -43,11 +43,8 @@ def pack_job(job: SenderJob) -> bytes:
     """A job as compressed JSON lines: all but the rows, then the rows, block by block."""
     lines = [{field.name: getattr(job, field.name) for field in fields(job) if field.name != "rows"}, len(job.rows)]
     packer = zlib.compressobj(1)
-    parts = [packer.compress(_line(line)) for line in lines]
-    for scenario, rows in enumerate(job.rows):
-        for at in range(0, len(rows), _BLOCK):
-            parts.append(packer.compress(_line([scenario, rows[at : at + _BLOCK]])))
-    return b"".join(parts) + packer.flush()
+    blocks = ([n, rows[at : at + _BLOCK]] for n, rows in enumerate(job.rows) for at in range(0, len(rows), _BLOCK))
+    return b"".join(packer.compress(_line(line)) for line in (*lines, *blocks)) + packer.flush()
 
 
 def read_job(packed: bytes) -> SenderJob:

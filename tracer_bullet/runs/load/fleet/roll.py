@@ -78,8 +78,8 @@ class Roll:
     # A job
 
     def begin(self, job: SenderJob, packed: bytes, *, span_ns: int, linger_s: float) -> None:
-        """Give a job, and the same packed, to all that are here. `span_ns`: how long its schedule is; `linger_s`: how long its last requests
-        may take."""
+        """Give a job, and the same packed, to all that are here. `span_ns`: how long its schedule is; `linger_s`: how
+        long its last requests may take."""
         members = self.here
         self._job = replace(job, shards=shards_for(len(members)))
         self._packed = packed

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
 import httpx
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -180,12 +181,12 @@ class Exporter:
 
 
 def _endpoint(url: str) -> str:
+    why = "it does not begin with http:// or https://, and a host"
     try:
-        parsed = httpx.URL(url)
-        if parsed.scheme in ("http", "https") and parsed.host:
+        parsed = urlsplit(url)
+        if parsed.scheme in ("http", "https") and parsed.hostname and parsed.port != 0:
             return f"{url.rstrip('/')}/v1/metrics"
-        why = "it does not begin with http:// or https://, and a host"
-    except httpx.InvalidURL as error:
+    except ValueError as error:
         why = str(error)
     raise UsageError(
         "TB1071", "metrics cannot go there", where=url, why=why, cure="as --otlp-metrics http://127.0.0.1:4318"

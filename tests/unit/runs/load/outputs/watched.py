@@ -33,7 +33,8 @@ def live_run(scenario: str = "buy", steps: tuple[StepKey, ...] = STEPS) -> LiveR
     figures = LoadFigures(steps)
     figures.shots(0, batch([row(n, 0, service=4 * MS) for n in range(5)]))
     figures.shots(0, batch([row(n, 1, at_ms=10, service=30 * MS) for n in range(4)]))
-    figures.shots(1, batch([row(4, 1, at_ms=10, error="reset"), row(5, 0, error="stale", sent=False)]))
+    figures.shots(0, batch([row(4, 1, at_ms=10, error="reset")]))
+    figures.shots(1, batch([row(5, 0, error="stale", sent=False)]))
     return LiveRun(
         run_id="run-1", scenario=scenario, target="http://shop:80", folder=Path("runs/run-1"), steps=steps,
         figures=figures,
