@@ -152,8 +152,8 @@ def test_a_closed_window_keeps_it_from_beginning(tmp_path: Path, capsys: pytest.
     with Recorder() as server:
         file = simple_workspace(tmp_path, f"http://{server.address}", "  rate: 5/s\n  duration: 1s\n" + PATIENT)
         url = f"http://{server.address}"
-        frozen = "9, windows: {freeze: [{from: 2020-01-01, to: 2099-01-01, why: inventory}]}}"
-        (tmp_path / "tracer-bullet.yaml").write_text((SETTINGS % url).replace(url + "}", url + frozen[1:]))
+        frozen = ", windows: {zone: UTC, freeze: [{from: 2020-01-01, to: 2099-01-01, why: inventory}]}}"
+        (tmp_path / "tracer-bullet.yaml").write_text((SETTINGS % url).replace(url + "}", url + frozen))
         code = run(["load", str(file), "--unarmed"])
         err = capsys.readouterr().err
         assert (code, "TB1065" in err, "inventory" in err, server.take()) == (4, True, True, [])

@@ -116,7 +116,8 @@ def test_a_locustfile_runs_unchanged_and_writes_nothing(guarded: tuple[Simulatio
     before, charges = dumps(shop), shop.third_party_calls
     code, out, folder = load(
         workspace, str(FILES / "browsing.py"), "-u", "6", "-r", "6", "-t", "5m",
-        "--sku", "mug", "--exclude-tags", "never", "--csv", str(workspace / "stats"), "--json-file", str(workspace / "stats"),
+        "--sku", "mug", "--exclude-tags", "never", "--csv", str(workspace / "stats"),
+        "--json-file", str(workspace / "stats"),
     )  # fmt: skip
     assert code == 0, out
     assert dumps(shop) == before

@@ -120,6 +120,25 @@ def test_whoever_ends_it_the_run_folder_is_readable(answering: tuple[Path, Recor
 
 
 @pytest.mark.slow
+def test_without_its_conductor_locust_sends_nothing_more(answering: tuple[Path, Recorder]) -> None:
+    workspace, server = answering
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tracer_bullet", "load", "-f", "locustfile.py", "--headless", "-u", "4", "--unarmed"],
+        cwd=workspace,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    await_that((workspace / "sent").exists, "it never began")
+    locusts = children(process)
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(locusts, timeout=60)
+    assert not alive
+    assert len(server.take()) >= 20
+
+
+@pytest.mark.slow
 def test_an_endpoint_without_traces_gets_one_request(answering: tuple[Path, Recorder]) -> None:
     workspace, server = answering
     done = run_cli("load", "-f", "locustfile.py", "--headless", "-u", "10", "-r", "10", "-t", "60", cwd=workspace)

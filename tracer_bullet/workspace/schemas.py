@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Final
 
 from tracer_bullet.workspace.load import Document
+from tracer_bullet.workspace.locustfile import LocustfileSpec
 from tracer_bullet.workspace.objectives import ObjectivesDocument
 from tracer_bullet.workspace.replay import Replay
 from tracer_bullet.workspace.scenario import ScenarioSpec
 from tracer_bullet.workspace.settings import Settings
 
 DOCUMENTS: Final[Mapping[str, type[Document]]] = {
+    "locustfile": LocustfileSpec,
     "replay": Replay,
     "scenario": ScenarioSpec,
     "settings": Settings,

@@ -47,10 +47,7 @@ _KILL_S: Final = 5.0
 # A first request may take as long as its client lets it; with its trace this is far beyond any.
 _ARM_S: Final = 300.0
 _SPANS: Final = 20_000
-_CLOSED: Final = (
-    "closed model, as Locust measures: latencies are service times, from the sending; what a slow target keeps users"
-    " from sending does not show in them"
-)
+_CLOSED: Final = "service times, as Locust measures: they do not show what users could not send"
 _chance = random.SystemRandom()
 
 

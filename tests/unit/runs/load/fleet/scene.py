@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -15,6 +16,7 @@ import psutil
 
 from tracer_bullet.model.load import SenderChange, SenderEvent, SenderJob, SenderNote, SenderShots
 from tracer_bullet.runs.load.fleet import Fleet
+from tracer_bullet.runs.load.fleet.process import Program
 
 
 class Target:
@@ -144,6 +146,13 @@ async def listen(fleet: Fleet, job: SenderJob, told: Told) -> Told:
 def pids_of(fleet: Fleet) -> list[int]:
     assert fleet._crew is not None
     return [program.pid for program in fleet._crew.programs]
+
+
+def outsider(stack: AsyncExitStack, port: int, name: str) -> Program:
+    """A worker as of another host: the fleet did not start it."""
+    program = Program(["tracer_bullet.runs.load.worker", "127.0.0.1", str(port), "--name", name], [])
+    stack.push_async_callback(program.reap)
+    return program
 
 
 def exactly_accounted(told: Told, fleet: Fleet, target: Target, *, total: int) -> None:

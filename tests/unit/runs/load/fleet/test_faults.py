@@ -7,13 +7,15 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.unit.runs.load.fleet.scene import Target, Told, all_end, family, listen, make_job, pids_of
+from tests.unit.runs.load.fleet.scene import Target, Told, all_end, family, listen, make_job, outsider
 from tracer_bullet.runs.load.fleet import Fleet, FleetOptions
 
 ROOT = Path(__file__).parents[5]
@@ -24,25 +26,30 @@ HOW = [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)]
 
 @pytest.mark.parametrize("how", HOW)
 def test_without_its_master_the_run_ends(how: signal.Signals) -> None:
+    """With a worker as of another host: of its end only the master could tell."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+
     async def story(target: Target) -> None:
-        async with Fleet(FleetOptions(local=1)) as fleet:
-            ours = [p for pid in (fleet._master.pid, *pids_of(fleet)) for p in family(pid)]
-            told = Told()
-            running = asyncio.create_task(listen(fleet, make_job(target.url, seconds=60), told))
-            await target.until(20)
-            os.kill(fleet._master.pid, how)
-            async with asyncio.timeout(15):
-                await running
-            (result,) = fleet.results
-            # Of a frozen one the worker may speak first, and end: it hears nothing either.
-            assert "the Locust master is gone" in result.lost or "the master was silent" in result.lost
-            assert 0 < result.unaccounted < 2400
-            assert len(told.what("lost")) == 1
-            if how == signal.SIGKILL:
+        async with AsyncExitStack() as stack:
+            far = outsider(stack, port, "far")
+            async with Fleet(FleetOptions(expected=1, port=port)) as fleet:
+                ours = [p for pid in (fleet._master.pid, far.pid) for p in family(pid)]
+                told = Told()
+                running = asyncio.create_task(listen(fleet, make_job(target.url, seconds=60), told))
+                await target.until(20)
+                os.kill(fleet._master.pid, how)
+                async with asyncio.timeout(12):
+                    await running
+                (result,) = fleet.results
+                assert result.lost.startswith("the Locust master is gone")
+                assert 0 < result.unaccounted < 2400
+                assert len(told.what("lost")) == 1
                 reason = fleet.look()
                 assert reason is not None
                 assert reason.reason == "locust"
-        assert all_end(ours)
+            assert all_end(ours)
         assert set(target.numbers.values()) == {1}
 
     with Target() as target:

@@ -19,19 +19,12 @@ from tests.unit.runs.load.fleet.scene import (
     family,
     listen,
     make_job,
+    outsider,
     pids_of,
 )
 from tracer_bullet.runs.load.fleet import Fleet, FleetOptions
-from tracer_bullet.runs.load.fleet.process import Program
 
 pytestmark = pytest.mark.slow
-
-
-def worker(stack: AsyncExitStack, port: int, name: str) -> Program:
-    """As one on another host."""
-    program = Program(["tracer_bullet.runs.load.worker", "127.0.0.1", str(port), "--name", name], [])
-    stack.push_async_callback(program.reap)
-    return program
 
 
 async def joined(fleet: Fleet, names: set[str]) -> None:
@@ -42,7 +35,7 @@ def test_one_is_killed_one_is_frozen_and_one_is_cut_off() -> None:
     async def story(target: Target) -> None:
         async with AsyncExitStack() as stack, Fleet(FleetOptions(local=3)) as fleet:
             with Proxy(fleet.port) as network:
-                far = worker(stack, network.port, "far")
+                far = outsider(stack, network.port, "far")
                 await joined(fleet, {"far"})
                 told = Told()
                 running = asyncio.create_task(listen(fleet, make_job(target.url, rate=60, seconds=16), told))
@@ -52,7 +45,7 @@ def test_one_is_killed_one_is_frozen_and_one_is_cut_off() -> None:
                 os.kill(killed, signal.SIGKILL)
                 os.kill(frozen, signal.SIGSTOP)
                 network.cut()
-                worker(stack, fleet.port, "spare")
+                outsider(stack, fleet.port, "spare")
                 await told.until(lambda t: len(t.what("lost")) == 3)
                 # It wakes while others send what was its own.
                 await asyncio.to_thread(target.wait_for, target.seen.total() + 240)
