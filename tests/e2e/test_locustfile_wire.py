@@ -71,7 +71,7 @@ class Raw(User):
                     lines = "".join(f"{name}: {value}\\r\\n" for name, value in headers.items())
                     connection.sendall(f"GET /raw HTTP/1.0\\r\\n{lines}\\r\\n".encode())
                     connection.recv(1000)
-        events.request.fire(request_type="WS", name="/hidden", response_time=1, response_length=0, exception=None,
+        events.request.fire(request_type="WS", name="/hidden", response_time=0.001, response_length=0, exception=None,
                             context={})
 """
 

@@ -53,9 +53,7 @@ class LoadCommand(click.Command):
 @click.option("--master-port", type=int, default=5557, help="With --worker.")
 @click.option("--web-port", type=int, help="With workers: Locust's page, on this port.")
 @click.option("--live-port", type=int, help="A page, and metrics for Prometheus, while it runs, on this port (0: any).")
-@click.option(
-    "--live-host", default="127.0.0.1", metavar="HOST", help="With --live-port: where it listens."
-)
+@click.option("--live-host", default="127.0.0.1", metavar="HOST", help="With --live-port: where it listens.")
 @click.option("--otlp-metrics", metavar="URL", help="Send metrics to this OTLP/HTTP collector, every 5 s.")
 @click.option("--override-window", metavar="WHY", default="", help="Send in a closed window all the same.")
 @click.option("--unarmed", is_flag=True, help="Do not prove first that every scenario is harmless.")

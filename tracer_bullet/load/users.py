@@ -137,7 +137,7 @@ class Users:
     def _plan_behind(self, user: _User, now_ns: int) -> None:
         """The iteration after the one that is under way, if it surely begins before the user ends."""
         surely_ns = user.began_ns + 2 * self._lately_ns + user.between_ns
-        if user.under != 1 or surely_ns >= user.end_ns:
+        if surely_ns >= user.end_ns:
             return
         number = self._number(user.number)
         if number is None:

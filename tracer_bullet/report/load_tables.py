@@ -145,7 +145,7 @@ def _capacity_note(found: Capacity) -> str:
     if found.saturated:
         grown = ", ".join(f"{text.line(name, 60)} ×{factor:.1f}" for name, factor in found.saturated[:3])
         parts.append(f"own time grew most in {grown}")
-    return ". ".join(p for p in parts if p)
+    return "; ".join(p for p in parts if p)
 
 
 def _failures(groups: Sequence[FailureGroup]) -> LoadTable:
@@ -181,8 +181,8 @@ def _baseline(results: Sequence[BaselineResult], run: str) -> LoadTable:
                 r.metric,
                 _metric(r.metric, r.before),
                 _metric(r.metric, r.after),
-                f"{r.change:+.1%}",
-                f"{r.low:+.1%} to {r.high:+.1%}",
+                _change(r.change),
+                f"{_change(r.low)} to {_change(r.high)}",
                 r.verdict.replace("-", " "),
             ),
             values=(None, r.before, r.after, r.change, None, None),
@@ -195,6 +195,10 @@ def _baseline(results: Sequence[BaselineResult], run: str) -> LoadTable:
         title=f"Against {text.line(run, 60)}", heads=heads, rows=tuple(rows), narrow=(0, 3, 5),
         note=cut_note(len(rows), len(results), "row", "what is worse first"),
     )  # fmt: skip
+
+
+def _change(share: float) -> str:
+    return f"{100 * share:+.1f} %".replace("-", "\N{MINUS SIGN}")
 
 
 def _metric(metric: str, value: float) -> str:

@@ -29,6 +29,11 @@ class LoadTable:
     narrow: tuple[int, ...]
     note: str = ""
 
+    @property
+    def numeric(self) -> tuple[bool, ...]:
+        """Of each cell's column: numbers stand in it, not words."""
+        return tuple(any(value is not None for value in column) for column in zip(*(r.values for r in self.rows)))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:

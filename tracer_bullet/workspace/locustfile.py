@@ -11,9 +11,8 @@ from tracer_bullet.workspace.sending import Globs, LimitsSpec, ProofSpec
 
 
 class LocustfileSpec(Document):
-    """Everything has a default: a locustfile needs no such file."""
+    """All but the version has a default: a locustfile needs no such file."""
 
-    version: Literal[1] = 1
     target: str | None = None
     """Of tracer-bullet.yaml; may be left out where there is only one."""
     trace: Literal["task", "user", "request"] = "task"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, model_validator
 
+from tracer_bullet.errors import UsageError
 from tracer_bullet.workspace.data import DataSpec
 from tracer_bullet.workspace.load import Spec
 from tracer_bullet.workspace.quantities import Duration, Rate, Share
@@ -172,3 +174,22 @@ class LoadSpec(Spec):
         if len({stage.is_open for stage in self.profile}) > 1:
             raise ValueError("stages are either all rates or all users")
         return self
+
+
+def change_load(load: LoadSpec | None, changes: Mapping[str, object], *, where: str) -> LoadSpec:
+    """The load with other values of `rate`, `users`, `duration`; the first two take the place of whatever profile there
+    is. `where` the file says it. Raises UsageError TB1090 for what does not fit, or is not all that is needed."""
+    told: dict[str, Any] = {} if load is None else load.model_dump(by_alias=True, exclude_unset=True, mode="json")
+    if changes.keys() & {"rate", "users"}:
+        for name in ("rate", "users", "stages"):
+            told.pop(name, None)
+    told.update(changes)
+    if changes and "stages" not in told and "duration" not in told:
+        raise UsageError("TB1090", "it is not said how long", where=where, cure="give --duration 1m")
+    try:
+        return LoadSpec.model_validate(told)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = str(first["loc"][0]) if first["loc"] else ""
+        where = f"--{option}" if option in changes else where
+        raise UsageError("TB1090", first["msg"].removeprefix("Value error, "), where=where) from None

@@ -174,6 +174,21 @@ def test_a_sender_whose_share_is_taken_ends_its_users() -> None:
     assert run.clock.now_ns >= 8 * _NS  # it may be given users again
 
 
+@pytest.mark.parametrize("since_ns", [0, 3 * _NS, 4 * _NS])
+def test_a_share_taken_in_the_middle_ends_users_then_or_at_once(since_ns: int) -> None:
+    run = Run(job({"users": 4, "duration": "8s"}, steps=1, shards=2), Share(2, [0, 1]))
+    begun: list[int] = []
+    for arrivals in run:
+        begun += [a.number for a in arrivals]
+        if run.clock.now_ns >= 3 * _NS and run.share.residues:
+            run.share.own([], since_ns)
+    last_ns = max(run.engine.begun[number] for number in begun)
+    end_ns = max(since_ns, 3 * _NS)
+    # What was planned behind the iteration under way goes on.
+    assert end_ns - 50 * _MS < last_ns < end_ns + 50 * _MS
+    assert run.planner.users == 0
+
+
 def test_what_comes_back_wakes_an_iteration_that_waits_for_it() -> None:
     planner = Planner(job({"users": 1, "duration": "1h"}, steps=1), Share(1, [0]), now_ns=Clock(0), pull_s=600)
     lists: queue.Queue[list[Arrival]] = queue.Queue()

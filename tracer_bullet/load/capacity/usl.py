@@ -22,16 +22,14 @@ Floats = NDArray[np.float64]
 _FEWEST: Final = 3
 # Two concurrencies closer than this are one point.
 _DISTINCT: Final = 0.02
-_STEPS: Final = 200
 
 
 def fit_usl(points: Sequence[tuple[float, float]]) -> Usl | None:
     """The law through points (concurrency, throughput); None with fewer than 3 distinct ones, or where none fits.
 
     By Little's law, N/X is the mean time that one takes, which the law makes a quadratic in N: linear least squares
-    of N/X over 1, N − 1 and N(N − 1), each point weighed by its own size since throughput's error is relative; then
-    some steps of Gauss and Newton on ln X, since an error in N/X is one in N as well. Negative σ or κ mean nothing, so
-    the best fit without them is taken. `r2` is that of X.
+    of N/X over 1, N − 1 and N(N − 1), each point weighed by its own size, since throughput's error is relative.
+    Negative σ or κ mean nothing: where they come out, the best fit without one or both is taken. `r2` is that of X.
     """
     chosen = [(n, x) for n, x in points if 0 < n < math.inf and 0 < x < math.inf]
     if _distinct([n for n, _ in chosen]) < _FEWEST:
@@ -67,28 +65,13 @@ def _throughput(n: Floats, coefficients: Floats) -> Floats:
 def _fit(n: Floats, x: Floats, kept: tuple[int, ...]) -> Floats | None:
     """1/λ, σ/λ and κ/λ with those that are not `kept` as 0; None where one of them comes out below 0."""
     terms, time = _terms(n)[:, kept], n / x
-    start: Floats = np.asarray(np.linalg.lstsq(terms / time[:, None], np.ones_like(time), rcond=None)[0], np.float64)
-    found = _refined(terms, time, start)
+    found: Floats = np.asarray(np.linalg.lstsq(terms / time[:, None], np.ones_like(time), rcond=None)[0], np.float64)
     coefficients = np.zeros(3)
     coefficients[list(kept)] = found
     if coefficients[0] <= 0 or (coefficients < 0).any() or not np.isfinite(coefficients).all():
         return None
     # With fewer than one under way at the lowest rates, the law may leave its range.
     return coefficients if (_terms(n) @ coefficients > 0).all() else None
-
-
-def _refined(terms: Floats, time: Floats, start: Floats) -> Floats:
-    """Least squares of ln(N/X): that of relative errors, without the bias of a weighing by measured values."""
-    found = start
-    for _ in range(_STEPS):
-        fitted = terms @ found
-        if (fitted <= 0).any():
-            return start
-        step = np.linalg.lstsq(terms / fitted[:, None], np.log(time / fitted), rcond=None)[0]
-        found = found + step
-        if float(np.max(np.abs(step))) <= 1e-10 * float(np.max(np.abs(found))):
-            break
-    return found if np.isfinite(found).all() and (terms @ found > 0).all() else start
 
 
 def _usl(n: Floats, x: Floats, coefficients: Floats) -> Usl:

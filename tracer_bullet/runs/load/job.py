@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-from pydantic import ValidationError
 
 from tracer_bullet.audit import AuditRules
 from tracer_bullet.context.keys import SigningKey, load_signing_key
@@ -23,7 +20,7 @@ from tracer_bullet.workspace.load import Located
 from tracer_bullet.workspace.settings import Settings
 from tracer_bullet.workspace.template import Scalar
 from tracer_bullet.workspace.traces import TracesSpec
-from tracer_bullet.workspace.traffic import LoadSpec
+from tracer_bullet.workspace.traffic import LoadSpec, change_load
 
 Row = Mapping[str, Scalar]
 
@@ -195,25 +192,13 @@ def _with_objective(main: Located[Scenario], spec: LoadSpec) -> LoadSpec:
 def _change(main: Located[Scenario], changes: Mapping[str, object], *, rateless: bool) -> LoadSpec:
     """The scenario's `load`, with what the command line says in its place."""
     given = main.value.load
-    told: dict[str, Any] = {} if given is None else given.model_dump(by_alias=True, exclude_unset=True, mode="json")
-    if changes.keys() & {"rate", "users"}:
-        for name in ("rate", "users", "stages"):
-            told.pop(name, None)
-    told.update(changes)
-    if rateless and not told.keys() & {"rate", "users", "stages"}:
-        told |= {"rate": "1/s", "duration": "1s"}  # the search says both
-    if not told.keys() & {"rate", "users", "stages"}:
+    where = main.where("load")
+    if given is None and not changes and not rateless:
         raise UsageError(
             "TB1090",
             f"{main.value.name} does not say how much load",
-            where=main.where("load"),
+            where=where,
             cure="give --rate 50/s --duration 1m, or a `load:` section (docs/load.md)",
         )
-    if changes and "stages" not in told and "duration" not in told:
-        raise UsageError("TB1090", "it is not said how long", where=main.where("load"), cure="give --duration 1m")
-    try:
-        return LoadSpec.model_validate(told)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = f"--{first['loc'][0]}" if first["loc"] and str(first["loc"][0]) in changes else main.where("load")
-        raise UsageError("TB1090", first["msg"].removeprefix("Value error, "), where=where) from None
+    # The search says rate and duration itself.
+    return change_load(given, changes or ({"rate": "1/s", "duration": "1s"} if given is None else {}), where=where)

@@ -120,8 +120,18 @@ def test_silence_is_told_at_once_and_once() -> None:
     assert told == [("silent", True)]
 
 
-def test_who_stood_still_finds_the_silence_even_if_words_wait() -> None:
+@pytest.mark.parametrize("word_first", [True, False])
+def test_who_stood_still_finds_the_silence_even_if_words_wait(
+    monkeypatch: pytest.MonkeyPatch, *, word_first: bool
+) -> None:
+    """Which of the two is seen first, the word or the time, is the loop's to choose."""
     told: list[str] = []
+    if word_first:
+
+        async def asleep(_: LocustWorker) -> None:
+            await asyncio.sleep(3600)
+
+        monkeypatch.setattr(LocustWorker, "_listen_for_silence", asleep)
 
     async def story(master: Master, worker: LocustWorker) -> None:
         await master.say("heartbeat")

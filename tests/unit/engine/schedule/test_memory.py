@@ -100,6 +100,23 @@ def iteration(number: int, after: int) -> Iterable[Arrival]:
         )  # fmt: skip
 
 
+def test_what_has_ended_just_now_is_known_to_have_ended() -> None:
+    """Its figures have not been told yet."""
+
+    async def run() -> int:
+        engine = Engine()
+        engine.say(wire.pack_arrivals(list(iteration(0, -1))[:1]))
+        while engine.child._scheduler.known:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        assert len(engine.child._finished) == 1
+        engine.say(wire.pack_arrivals(list(iteration(0, -1))[1:]))
+        await engine.until(0)
+        await engine.child.close()
+        return engine.child._scheduler.sent
+
+    assert asyncio.run(run()) == 3
+
+
 @pytest.mark.parametrize("in_time", [True, False])
 def test_a_users_chain_leaves_nothing_behind(*, in_time: bool) -> None:
     """`in_time`: the next iteration comes while the last one is under way, as planned, or when it has ended."""

@@ -12,8 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tracer_bullet.engine.client import Shot
+from tracer_bullet.engine.schedule.sessions import Session
+from tracer_bullet.engine.schedule.slots import fill
 from tracer_bullet.engine.schedule.takes import decoded, pause_s, says_disabled, take
-from tracer_bullet.model.arrival import Take
+from tracer_bullet.model.arrival import Slot, Take
 from tracer_bullet.model.exchange import Answer
 
 BODY = (
@@ -39,6 +42,18 @@ def answer(body: bytes = BODY.encode(), **headers: str) -> Answer:
 )  # fmt: skip
 def test_values_out_of_json(path: str, value: bytes | None) -> None:
     assert take(answer(), (Take("v", "json", path),)) == ({} if value is None else {"v": value})
+
+
+def test_the_newest_value_counts_and_a_null_replaces_no_text() -> None:
+    session, takes = Session(b""), (Take("v", "json", "$.v"),)
+    seen = []
+    for n, body in enumerate((b'{"v": "a"}', b'{"v": null}', b'{"v": 2}', b'{"v": [1]}', b"{}")):
+        shot = Shot(n, 0, 0, 0, 0, b"", b"")
+        shot.answer = answer(body)
+        assert session.mint(shot, takes) == (n < 4)
+        slots = [Slot("body", 0, 1, "v", "value"), Slot("body", 1, 1, "v", "raw")]
+        seen.append(fill(b"", b"@@", slots, session.values, session.wholes)[1])
+    assert seen == [b'"a"a', b"nulla", b"22", b"[1]2", b"[1]2"]
 
 
 def test_values_out_of_headers_and_cookies() -> None:

@@ -71,6 +71,7 @@ def test_a_refusal_says_both_ways_out() -> None:
         ("/products#top", "/products"),
         ("http://shop", "/"),
         ("/v2/items", "/v2/items"),
+        ("/tours/17-days", "/tours/17-days"),
     ],
 )
 def test_a_path_becomes_a_template(url: str, template: str) -> None:

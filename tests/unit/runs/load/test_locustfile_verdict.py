@@ -30,6 +30,10 @@ def test_ours_are_taken_out_and_the_rest_is_locusts() -> None:
     assert (found.allow_hosts, found.as_json, found.worker, found.asks) == (("a", "b:1"), True, False, False)
 
 
+def test_a_locustfiles_own_argument_is_not_taken_for_ours() -> None:
+    assert parse(["-f", "a.py", "--tar", "x", "--allow"]).arguments == ("-f", "a.py", "--tar", "x", "--allow")
+
+
 @pytest.mark.parametrize(("given", "seconds"), [("90", 90.0), ("20m", 1200.0), ("x", None), ("", None), ("5m3", None)])
 def test_run_times_are_read_as_locust_does(given: str, seconds: float | None) -> None:
     assert parse(["-f", "a.py", f"--run-time={given}"]).run_time_s == seconds

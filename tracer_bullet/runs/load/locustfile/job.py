@@ -72,7 +72,7 @@ def prepare_locustfile(
     The workspace is the one around `start`, the folder that it is run in, or else around the locustfile. `system`
     replaces what the settings say of the target's parts.
     """
-    spec = LocustfileSpec() if options.bullets is None else load_located(options.bullets, LocustfileSpec).value
+    spec = LocustfileSpec(version=1) if options.bullets is None else load_located(options.bullets, LocustfileSpec).value
     if options.trace is not None:
         spec = spec.model_copy(update={"trace": options.trace})
     workspace, settings = _workspace(options, start, environ)
