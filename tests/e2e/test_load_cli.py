@@ -49,6 +49,12 @@ def report_of(workspace: Path) -> tuple[RunFolder, LoadReport]:
         ("load:\n  rate: 5/s\n  duration: 1s\n", ("--workers", "2"), "local:2"),
         ("load:\n  rate: 5/s\n  duration: 1s\n", ("--workers", "local:2", "--master"), "give one"),
         ("load:\n  stages: [{curve: no.tba}]\n", (), "there is no archive no.tba"),
+        (
+            "    take: {x: '$..x'}\n  - {name: b, request: {path: '/${x}'}}\nload: {rate: 1/s, duration: 1s}\n",
+            (),
+            "simple.yaml:10",
+        ),
+        ("load: {rate: 1/s, duration: 1s, with: [{scenario: simple.yaml}]}\n", (), "two scenarios of the traffic"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_sent(

@@ -109,7 +109,9 @@ def build_document(
     )
     judged = () if verdict is None else verdict.findings
     started = replace(
-        _started(manifest, verdict, analysis, views), replay=build_replay(replay, judged), load=build_load(load)
+        _started(manifest, verdict, analysis, views),
+        replay=build_replay(replay, judged),
+        load=build_load(load, judged),
     )
     return _analysed(started, analysis) if verdict is None else _judged(started, verdict, traces, flag_sent)
 

@@ -1,8 +1,8 @@
 """JUnit XML of a run, for CI servers.
 
 One suite a run. Cases are aggregated over bullets, so 500 bullets give as many cases as one:
-one per expectation (step, name, file line), one per endpoint of a replay, one per audit rule that found something, and
-`verdict`, which says the run's outcome. `<failure>` is failed, `<error>` is inconclusive or
+one per expectation (step, name, file line), one per endpoint of a replay, one per threshold and step of a load run, one
+per audit rule that found something, and `verdict`, which says the run's outcome. `<failure>` is failed, `<error>` is inconclusive or
 aborted, a mere warning is a passed case with `<system-out>`. What XML 1.0 does not allow
 (section 2.2, Char) is not in a document's text.
 """
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from tracer_bullet.model import Outcome, Severity
 from tracer_bullet.report.shape import CheckRow, Document, FindingRow
+from tracer_bullet.report.shape_load import LoadCase
 from tracer_bullet.report.shape_replay import EndpointRow
 
 
@@ -31,6 +32,7 @@ def render_junit(document: Document) -> str:
     """A `<testsuites>` document; time of the suite is the run's, in seconds."""
     cases = [_check_case(c) for c in document.checks]
     cases += _endpoint_cases(document)
+    cases += [_load_case(case) for case in (document.load.cases if document.load is not None else ())]
     cases += [_rule_case(rule, rows) for rule, rows in _by_rule(document).items()]
     cases.append(_verdict_case(document))
     failures = sum(1 for c in cases if c.outcome is Outcome.FAILED)
@@ -94,6 +96,18 @@ def _endpoint_case(row: EndpointRow) -> _Case:
         kind=rule,
         message=message,
         text="\n".join((*(told for _, told in row.faults), sent)),
+    )
+
+
+def _load_case(case: LoadCase) -> _Case:
+    """Failed as the load run found it; an error when there was not enough data to tell."""
+    return _Case(
+        group=case.group,
+        name=case.name,
+        outcome={True: Outcome.PASSED, False: Outcome.FAILED, None: Outcome.INCONCLUSIVE}[case.passed],
+        kind=case.rule,
+        message=case.message,
+        text="\n".join(case.lines),
     )
 
 

@@ -81,11 +81,10 @@ def _thresholds(results: Sequence[ThresholdResult]) -> LoadTable:
     rows = []
     for r in results:
         said, tone = _MET[r.met]
-        value = text.DASH if r.value is None else _value(r.value, r.unit)
         rows.append(
             LoadRow(
                 name=text.line(r.expect),
-                cells=(text.line(r.scope), value, text.count(r.samples), said),
+                cells=(text.line(r.scope), value_of(r), text.count(r.samples), said),
                 values=(None, r.value, r.samples, None),
                 tone=tone,
                 note=text.line(r.detail) + ("; it stopped the run" if r.aborted else ""),
@@ -95,7 +94,11 @@ def _thresholds(results: Sequence[ThresholdResult]) -> LoadTable:
     return LoadTable(title="Thresholds", heads=heads, rows=tuple(rows), narrow=(1, 3))
 
 
-def _value(value: float, unit: str) -> str:
+def value_of(result: ThresholdResult) -> str:
+    """What was measured, with its unit."""
+    value, unit = result.value, result.unit
+    if value is None:
+        return text.DASH
     if unit == "ms":
         return text.ms(value)
     if unit == "share":

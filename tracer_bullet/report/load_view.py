@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from tracer_bullet.model import Finding
 from tracer_bullet.model.load import LoadReport
 from tracer_bullet.model.replay import Quantiles
 from tracer_bullet.report import text
+from tracer_bullet.report.load_cases import build_cases
 from tracer_bullet.report.load_chart import build_charts
 from tracer_bullet.report.load_tables import build_tables, reasons
 from tracer_bullet.report.shape_base import Fact, Tile, Tone
 from tracer_bullet.report.shape_load import LoadView
 
 
-def build_load(report: LoadReport | None) -> LoadView | None:
-    """The view; None for a run that was no load run."""
+def build_load(report: LoadReport | None, findings: Sequence[Finding] = ()) -> LoadView | None:
+    """The view; None for a run that was no load run. `findings` are those of its verdict."""
     if report is None:
         return None
     return LoadView(
@@ -21,6 +25,7 @@ def build_load(report: LoadReport | None) -> LoadView | None:
         tiles=_tiles(report),
         charts=build_charts(report.curve),
         tables=build_tables(report),
+        cases=build_cases(report, findings),
         report=report,
     )
 

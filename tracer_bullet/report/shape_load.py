@@ -57,6 +57,21 @@ class Chart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoadCase:
+    """A demand, or a step, as a test that passed or not. `group`: `thresholds` or `steps`; `passed` None: not known.
+
+    `rule` and `message`: why it did not pass; `lines`: all there is to say.
+    """
+
+    group: str
+    name: str
+    passed: bool | None
+    lines: tuple[str, ...]
+    rule: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoadView:
     """The load run's part of a document. `report` is what it was made of, for machines."""
 
@@ -65,4 +80,5 @@ class LoadView:
     tiles: tuple[Tile, ...]
     charts: tuple[Chart, ...]
     tables: tuple[LoadTable, ...]
+    cases: tuple[LoadCase, ...]
     report: LoadReport

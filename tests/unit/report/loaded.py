@@ -135,7 +135,9 @@ def load_report(steps: Sequence[EndpointResult] = (), **more: object) -> LoadRep
 
 
 def step_failed(step: str, severity: Severity = Severity.ERROR) -> Finding:
-    return Finding(rule="step-failed", severity=severity, operation=step, message=f"111 of 9000 requests to {step} failed")
+    return Finding(
+        rule="step-failed", severity=severity, operation=step, message=f"111 of 9000 requests to {step} failed"
+    )
 
 
 def load_run(report: LoadReport, findings: Sequence[Finding] = ()) -> tuple[Run, Document]:
@@ -165,7 +167,9 @@ def hostile(steps: int = 230) -> LoadReport:
         baseline=tuple(replace(b, step=HOSTILE) for b in whole.baseline),
         baseline_run=HOSTILE,
         failures=tuple(replace(f, step=HOSTILE, message=HOSTILE, row={HOSTILE: HOSTILE}) for f in whole.failures),
-        guardrails=tuple(replace(g, name=HOSTILE, last=HOSTILE, worst=HOSTILE, limit=HOSTILE) for g in whole.guardrails),
+        guardrails=tuple(
+            replace(g, name=HOSTILE, last=HOSTILE, worst=HOSTILE, limit=HOSTILE) for g in whole.guardrails
+        ),
         sampling=HOSTILE,
         stop=replace(STOPPED, detail=HOSTILE),
     )

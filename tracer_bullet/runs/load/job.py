@@ -10,7 +10,9 @@ from tracer_bullet.audit import AuditRules
 from tracer_bullet.context.keys import SigningKey, load_signing_key
 from tracer_bullet.errors import UsageError
 from tracer_bullet.load.data import make_rows
+from tracer_bullet.load.script import compile_script
 from tracer_bullet.model import System
+from tracer_bullet.model.arrival import Origin
 from tracer_bullet.runs.context import Context, read_context
 from tracer_bullet.runs.job import Target, audit_rules, open_workspace, resolve_target
 from tracer_bullet.runs.load.curves import read_curves
@@ -167,12 +169,25 @@ def _traffic(
     made = []
     for scenario, weight in found:
         mine = {n: v for n, v in variables.items() if n in scenario.value.variables or n in unknown}
+        planned = plan(scenario, base_url=base_url, overrides=mine)
+        _check_sendable(scenario, planned)
         own = scenario.value.load
         rows = make_rows(own.data, scenario, seed=spec.seed) if own is not None else ()
-        made.append(
-            Traffic(scenario=scenario, plan=plan(scenario, base_url=base_url, overrides=mine), weight=weight, rows=rows)
-        )
+        made.append(Traffic(scenario=scenario, plan=planned, weight=weight, rows=rows))
     return tuple(made)
+
+
+def _check_sendable(scenario: Located[Scenario], planned: Plan) -> None:
+    """What the engine cannot do is told with its line, before anything else. Raises UsageError TB1010, TB1011."""
+    compile_script(
+        scenario.value,
+        base_url=planned.steps[0].base_url,
+        variables=planned.variables,
+        origin=Origin(number=0, scheme="http", host="", port=0),
+        first_endpoint=0,
+        run_id="",
+        located=scenario,
+    )
 
 
 def _with_objective(main: Located[Scenario], spec: LoadSpec) -> LoadSpec:

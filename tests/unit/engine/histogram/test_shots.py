@@ -64,6 +64,7 @@ def test_an_unexpected_answer_was_sent_and_failed_and_has_its_status() -> None:
     assert (overall.sent, overall.failed, overall.latency.count) == (3, 2, 3)
     assert dict(overall.statuses) == {"200": 1, "404": 1}
     assert dict(overall.errors) == {"reset": 1, "unexpected": 1}
+    assert histograms.outcomes(0) == {"": 1, "reset": 1, "unexpected": 1}
     assert histograms.not_sent() == {"skipped": 1, "stale": 1}
     assert histograms.series.window(10**6).bad == 2
 

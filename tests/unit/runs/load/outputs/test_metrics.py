@@ -95,7 +95,9 @@ def test_any_name_can_be_told(scenario: str, step: str, guardrail: str) -> None:
     run = live_run(scenario, steps)
     now = live(guardrails=(GuardrailReading(name=guardrail, last="", worst="", limit="", looks=1, broken=True),))
     text = metrics_text(run, now, read(run)).encode().decode()
-    shown = {key: value.encode("utf-8", "replace").decode() for key, value in {"scenario": scenario, "step": step}.items()}
+    shown = {
+        key: value.encode("utf-8", "replace").decode() for key, value in {"scenario": scenario, "step": step}.items()
+    }
     assert samples(text)["request_duration_seconds_count", labels(**shown)] == 5
     decoded = ExportMetricsServiceRequest.FromString(encode_metrics(run, now, read(run), start_ns=1, now_ns=2))
     assert decoded.resource_metrics[0].scope_metrics[0].metrics
@@ -110,7 +112,9 @@ def test_buckets_are_those_of_the_times(times_us: list[int]) -> None:
     assert counts.sum_s == pytest.approx(sum(times_us) / 1e6, rel=0.001, abs=1e-4)
     for n, bound in enumerate(BOUNDS_S):
         below = sum(counts.buckets[: n + 1])
-        assert sum(t < bound * 1e6 * 0.999 for t in times_us) <= below <= sum(t <= bound * 1e6 * 1.001 for t in times_us)
+        assert (
+            sum(t < bound * 1e6 * 0.999 for t in times_us) <= below <= sum(t <= bound * 1e6 * 1.001 for t in times_us)
+        )
 
 
 @contextmanager
