@@ -52,7 +52,7 @@ def report_of(workspace: Path) -> tuple[RunFolder, LoadReport]:
         (
             "    take: {x: '$..x'}\n  - {name: b, request: {path: '/${x}'}}\nload: {rate: 1/s, duration: 1s}\n",
             (),
-            "simple.yaml:10",
+            "simple.yaml:9",
         ),
         ("load: {rate: 1/s, duration: 1s, with: [{scenario: simple.yaml}]}\n", (), "two scenarios of the traffic"),
     ],

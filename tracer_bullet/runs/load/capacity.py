@@ -15,7 +15,7 @@ from tracer_bullet.load.capacity import Hold, Search, saturated
 from tracer_bullet.load.thresholds import verdict
 from tracer_bullet.model import PhaseStarted, RunEvent
 from tracer_bullet.model.load import CapacityStep, SenderJob
-from tracer_bullet.runs.load.figures import LoadFigures, error_rate
+from tracer_bullet.runs.load.figures import LoadFigures, error_rate, not_sent_total
 from tracer_bullet.runs.load.judging import Judging
 from tracer_bullet.runs.load.report import sender_results
 from tracer_bullet.runs.load.run import Run, make_sending, tell, watched
@@ -82,8 +82,8 @@ class _Trial:
         overall, bound_ms = self.figures.all.overall(), self._run.job.spec.guardrails.lateness_p99_ms
         results = self._judging.thresholds({})
         counted = self.figures.accounting()
-        begun = counted.begun - counted.cut
-        per_s = begun / self._hold.hold_s
+        unsent = not_sent_total(counted.not_sent) / max(counted.planned, 1)
+        per_s = self._hold.rate * (1 - unsent)
         whole = self.figures.iteration_results()
         mean_ms = sum(r.latency.mean_ms * r.latency.count for r in whole) / max(sum(r.latency.count for r in whole), 1)
         step = CapacityStep(
@@ -93,7 +93,7 @@ class _Trial:
             p50_ms=overall.latency.p50_ms,
             p99_ms=overall.latency.p99_ms,
             error_rate=error_rate(overall),
-            concurrency=per_s * mean_ms / 1000,  # Little's law
+            concurrency=counted.whole / self._hold.hold_s * mean_ms / 1000,  # Little's law
             detail="; ".join(r.expect for r in results if r.met is False),
         )
         return step, per_s, not self.figures.all.timing(bound_ms).valid

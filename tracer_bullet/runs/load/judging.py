@@ -70,7 +70,7 @@ class Judging:
             where = "" if broken.scope == "all" else f" of {broken.scope}"
             detail = f"{broken.expect}{where} is broken: {broken.value:g} {broken.unit}"
             return StopEvent(reason="threshold", detail=detail, after_s=after_s)
-        if self._known is not None and measured_s > 0:
+        if self._known is not None and measured_s > 0 and self._known.due(measured_s):
             latency = counts_of(self._figures.all.latency())
             worth = self._blocks.worth(self._known.percentile, latency)
             if self._known.look(measured_s, latency, worth=None if worth is None else worth.independent):
