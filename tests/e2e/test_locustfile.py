@@ -61,7 +61,7 @@ class Quick(TracerFastHttpUser):
 class UntilEnough(LoadTestShape):
     def tick(self):
         entries = self.runner.stats.entries.values()
-        return None if len(entries) > 1 and all(e.num_requests > 10 for e in entries) else (4, 4)
+        return None if len(entries) > 1 and all(e.num_requests > 5 for e in entries) else (4, 4)
 
 """
 

@@ -55,5 +55,5 @@ class Plain(User):
 class Steps(LoadTestShape):
     def tick(self):
         entries = self.runner.stats.entries.values()
-        enough = len(entries) > 1 and all(entry.num_requests > 20 for entry in entries)
+        enough = len(entries) > 1 and all(entry.num_requests > 5 for entry in entries)
         return None if enough else (2 if self.get_run_time() < 1 else 4, 4)

@@ -25,7 +25,7 @@ _chance = random.SystemRandom()
 
 class Arming:
     """Fires the bullets. `findings` say why the load may not begin; `steps` were proved clean, as scenario / step;
-    `fired` counts bullets."""
+    `fired` counts bullets, `took_s` is how long the longest took."""
 
     def __init__(self, job: LoadJob, context: Context, proof: Proof) -> None:
         self._job = job
@@ -35,6 +35,7 @@ class Arming:
         self.findings: list[Finding] = []
         self.steps: list[str] = []
         self.fired = 0
+        self.took_s = 0.0
 
     async def arm(self) -> AsyncIterator[RunEvent]:
         """Fire and judge one after the other; the first that is not clean ends it."""
@@ -47,6 +48,7 @@ class Arming:
                 await self._proof.settle()
                 (verdict,) = self._proof.verdicts[before:]
                 self.fired += 1
+                self.took_s = max(self.took_s, _took_s(result))
                 yield Progress(phase="arm", done=done, total=len(self._job.traffic))
                 failed = [check for check in result.checks if not check.passed]
                 harmful = any(f.severity is Severity.ERROR for f in verdict.findings)
@@ -54,6 +56,10 @@ class Arming:
                     self.findings.append(_not_armed(traffic, harmful=harmful, failed=failed))
                     return
                 self.steps += [f"{traffic.scenario.value.name} / {shot.step}" for shot in result.shots]
+
+
+def _took_s(result: BulletResult) -> float:
+    return (result.spans[0].end_ns - result.spans[0].start_ns) / 1e9
 
 
 def bullet_client(job: LoadJob) -> httpx.AsyncClient:

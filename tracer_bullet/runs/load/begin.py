@@ -25,6 +25,10 @@ _MARGIN_S = 3600
 _SEARCH_S = 6 * 3600
 # Far enough ahead for closed users and short enough that a stop, or a share that moves, takes effect soon.
 _AHEAD_S = 1.0
+# What waits for an answer or a pause was handed over too: half a million requests at the most.
+_AHEAD_BYTES = 268_435_456
+# Of an iteration whose length nobody knows.
+_SHORTEST_S = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +39,6 @@ class Beginning:
     context: Context
     job: SenderJob
     profile: Profile
-    share: float
 
 
 def begin(job: LoadJob, *, run_id: str) -> Beginning:
@@ -69,14 +72,19 @@ def begin(job: LoadJob, *, run_id: str) -> Beginning:
         context=context,
         job=sender_job(job, context, spec_share=spec.trace_share),
         profile=profile,
-        share=proof_share(job, profile),
     )
 
 
-def proof_share(job: LoadJob, profile: Profile) -> float:
-    """The share of iterations that are audited, so that no more come a second, and in all, than `proof` allows."""
+def proof_share(job: LoadJob, profile: Profile, *, iteration_s: float = 0.0) -> float:
+    """The share of iterations that are audited, so that no more come a second, and in all, than `proof` allows.
+
+    `iteration_s`: how long one took when it was alone; so users are known to begin no more than so many.
+    """
     proof = job.spec.proof
-    expected = max(profile.total, 1)
+    expected = float(max(profile.total, 1))
+    if not profile.is_open:
+        between_s = job.spec.between[0]
+        expected = profile.most_users * profile.span_s / max(iteration_s + between_s, _SHORTEST_S)
     allowed = min(proof.traces_per_s * max(profile.span_s, 1.0), proof.max_traces)
     return min(job.spec.trace_share, allowed / expected)
 
@@ -112,6 +120,7 @@ def _engine(job: LoadJob, context: Context, trace_share: float) -> EngineSetting
         total_s=limits.total_s,
         back_off_s=spec.guardrails.back_off_s,
         ahead_s=_AHEAD_S,
+        ahead_bytes=_AHEAD_BYTES,
         verify=spec.tls.verify,
         ca_file="" if spec.tls.ca_file is None else str(Path(job.main.file).absolute().parent / spec.tls.ca_file),
     )

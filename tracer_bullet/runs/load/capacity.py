@@ -67,6 +67,7 @@ class _Trial:
         run.figures.measured_from_ns = run.figures.measured_from_ns or run.start_ns
         proof = run.job.spec.proof
         share = min(run.job.spec.trace_share, proof.traces_per_s / hold.rate)
+        run.share = run.failed.share = share
         sending = make_sending(run, senders, share=share)
         sending.trial = self.figures.shots
         try:

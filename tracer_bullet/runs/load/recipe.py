@@ -17,7 +17,7 @@ from tracer_bullet.model import PhaseStarted, RunEnded, RunEvent, RunStarted, Sp
 from tracer_bullet.model.load import LoadReport
 from tracer_bullet.model.replay import StopEvent
 from tracer_bullet.runs.load.arming import Arming
-from tracer_bullet.runs.load.begin import begin
+from tracer_bullet.runs.load.begin import begin, proof_share
 from tracer_bullet.runs.load.capacity import find_capacity
 from tracer_bullet.runs.load.conclude import conclude
 from tracer_bullet.runs.load.earlier import read_earlier, write_for_later
@@ -103,7 +103,7 @@ def _begin(job: LoadJob, source: TraceSource, guardrails: Guardrails, outside: O
         parts=ShotParts(folder, endpoints_of(steps)),
         figures=figures,
         failures=Failures(steps),
-        failed=FailedTraces(source, beginning.share, job.spec.trace_share),
+        failed=FailedTraces(source, 1.0, job.spec.trace_share),
         judging=judging,
         earlier=earlier,
     )
@@ -149,12 +149,13 @@ def _asked(run: Run) -> StopEvent | None:
 
 
 async def _send(run: Run) -> AsyncIterator[RunEvent]:
+    run.share = run.failed.share = proof_share(run.job, run.beginning.profile, iteration_s=run.arming.took_s)
     span_s, lines = run.beginning.profile.span_s, ", ".join(run.beginning.profile.lines())
     yield PhaseStarted(phase="send", detail=f"{lines} at {run.job.target.url}, {span_s:.0f} s")
     async with watched(run), run.outside.senders() as senders:
         run.start_ns = time.time_ns() + senders.lead_ns
         run.figures.measured_from_ns = run.start_ns + round(run.job.spec.warm_up_s * 1e9)
-        sending = make_sending(run, senders, share=run.beginning.share)
+        sending = make_sending(run, senders, share=run.share)
         try:
             async for event in tell(run, sending, replace(run.beginning.job, start_ns=run.start_ns)):
                 yield event
@@ -210,7 +211,7 @@ def _analyse(run: Run, failed: list[Span]) -> None:
     keep_examples(run.folder, failed)
     run.services = read_services(
         run.folder,
-        share=run.beginning.share,
+        share=run.share,
         trace_share=run.job.spec.trace_share,
         seconds=run.judging.seconds,
         audited=run.found.audited,

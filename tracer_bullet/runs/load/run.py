@@ -58,7 +58,7 @@ class Outside:
 
 @dataclass
 class Run:
-    """A load run under way."""
+    """A load run under way. `share` of iterations is audited."""
 
     job: LoadJob
     outside: Outside
@@ -75,6 +75,7 @@ class Run:
     judging: Judging
     failed: FailedTraces
     earlier: SavedRun | None
+    share: float = 1.0
     services: Services = field(default_factory=Services)
     start_ns: int = 0
     found: Findings = field(default_factory=Findings)
