@@ -107,6 +107,7 @@ def sender_job(job: LoadJob, context: Context, *, spec_share: float) -> SenderJo
 def _engine(job: LoadJob, context: Context, trace_share: float) -> EngineSettings:
     spec = job.spec
     limits = spec.limits
+    longest_s = max(step.request.timeout_s for t in job.traffic for step in t.scenario.value.steps)
     return EngineSettings(
         run_id=context.run_id,
         baggage=write_baggage(context),
@@ -116,9 +117,11 @@ def _engine(job: LoadJob, context: Context, trace_share: float) -> EngineSetting
         connections=limits.connections,
         connect_s=limits.connect_s,
         send_s=limits.send_s,
-        answer_s=limits.answer_s,
-        total_s=limits.total_s,
+        # A step's own time-out is what its author meant.
+        answer_s=max(limits.answer_s, longest_s),
+        total_s=max(limits.total_s, longest_s),
         back_off_s=spec.guardrails.back_off_s,
+        stale_s=spec.stale_s,
         ahead_s=_AHEAD_S,
         ahead_bytes=_AHEAD_BYTES,
         verify=spec.tls.verify,

@@ -42,6 +42,7 @@ def test_an_error_proves_less_so_two_more_go_alone() -> None:
         answers = arming.judged(f"t{attempt}", 1.0)
         granted += [n for _, n, how in answers if how == "arm"]
         assert arming.is_armed("GET /a") is (attempt == 2)
+        assert arming.unarmed == [], "the run may end here: it was harmless so far"
     assert granted == [0, 1, 2]
 
 

@@ -20,6 +20,7 @@ class _Endpoint:
     fine: bool = False  # it was answered, and not with an error
     answered: bool = False
     tries: int = 0
+    clean: bool = False  # it was answered, if with an error, and its trace was clean
     waiting: deque[tuple[object, int]] = field(default_factory=deque)
 
 
@@ -41,8 +42,8 @@ class Arming:
 
     @property
     def unarmed(self) -> list[str]:
-        """Those that were asked for and had none."""
-        return sorted(name for name, e in self._endpoints.items() if not e.armed)
+        """Those that were asked for and had none, not even one that was answered with an error."""
+        return sorted(name for name, e in self._endpoints.items() if not (e.armed or e.clean))
 
     def ask(self, endpoint: str, owner: object, number: int, now_s: float) -> list[Answer]:
         """Somebody wants to send a request to an endpoint."""
@@ -75,6 +76,7 @@ class Arming:
         for endpoint in self._traces.pop(trace_id, ()):
             state = self._endpoints[endpoint]
             state.tries += 1
+            state.clean |= state.answered
             if state.fine or (state.answered and state.tries >= _MOST_TRIES):
                 state.armed, state.owner = True, None
                 answers += [(owner, number, "armed") for owner, number in state.waiting]
