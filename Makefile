@@ -51,6 +51,9 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.traces
 	$(BIN)/python -m benchmarks.engine
 	$(BIN)/python -m benchmarks.replay
+	$(BIN)/python -m benchmarks.omission
+	$(BIN)/python -m benchmarks.fleet
+	$(BIN)/python -m benchmarks.load_plan
 
 clean:
 	rm -rf $(VENV) .venvs .tools demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -314,6 +314,19 @@ class LoadLive:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LocustEntry:
+    """What the Locust master of a fleet counted of the same requests, warm-up too: whole milliseconds, two digits."""
+
+    name: str
+    requests: int
+    failures: int
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LoadReport:
     """`load.json` of a run folder. `model`: `open` or `closed`. `steps`: by step; `scenarios`: whole iterations, from
     the first step's intended time to the last one's end."""
@@ -330,6 +343,7 @@ class LoadReport:
     iterations: tuple[EndpointResult, ...] = ()
     services: tuple[ServiceResult, ...] = ()
     senders: tuple[SenderResult, ...] = ()
+    locust: tuple[LocustEntry, ...] = ()
     thresholds: tuple[ThresholdResult, ...] = ()
     baseline: tuple[BaselineResult, ...] = ()
     baseline_run: str = ""

@@ -2,8 +2,8 @@
 
 One suite a run. Cases are aggregated over bullets, so 500 bullets give as many cases as one:
 one per expectation (step, name, file line), one per endpoint of a replay, one per threshold and step of a load run, one
-per audit rule that found something, and `verdict`, which says the run's outcome. `<failure>` is failed, `<error>` is inconclusive or
-aborted, a mere warning is a passed case with `<system-out>`. What XML 1.0 does not allow
+per audit rule that found something, and `verdict`, which says the run's outcome. `<failure>` is failed, `<error>` is
+inconclusive or aborted, a mere warning is a passed case with `<system-out>`. What XML 1.0 does not allow
 (section 2.2, Char) is not in a document's text.
 """
 

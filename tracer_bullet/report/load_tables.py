@@ -43,6 +43,7 @@ def build_tables(report: LoadReport) -> tuple[LoadTable, ...]:
         _baseline(report.baseline, report.baseline_run),
         _services(report.services, report.sampling),
         _senders(report.senders),
+        _locust(report),
         _guardrails(report.guardrails),
     ]
     return tuple(table for table in tables if table.rows)
@@ -50,7 +51,9 @@ def build_tables(report: LoadReport) -> tuple[LoadTable, ...]:
 
 def reasons(counts: Mapping[str, int]) -> str:
     """`3 × reset, 1 × 404`, the most frequent first."""
-    return ", ".join(f"{text.count(n)} × {why}" for why, n in sorted(counts.items(), key=lambda i: (-i[1], i[0])) if n)
+    return ", ".join(
+        f"{text.count(n)} × {text.line(why, 40)}" for why, n in sorted(counts.items(), key=lambda i: (-i[1], i[0])) if n
+    )
 
 
 def _quantiles(q: Quantiles) -> tuple[tuple[str, ...], tuple[float | None, ...]]:
@@ -103,7 +106,7 @@ def value_of(result: ThresholdResult) -> str:
         return text.ms(value)
     if unit == "share":
         return text.share(value)
-    return f"{value:,.4g}{'' if unit.startswith('/') else ' '}{unit}".strip()
+    return text.line(f"{value:,.4g}{'' if unit.startswith('/') else ' '}{unit}", 40)
 
 
 def _capacity(capacity: Capacity | None) -> LoadTable:
@@ -163,7 +166,7 @@ def _failures(groups: Sequence[FailureGroup]) -> LoadTable:
             ),
             values=(g.count, None, None, None),
             tone=Tone.BAD,
-            note=f"trace {g.trace_id}" if g.trace_id else "",
+            note=f"trace {text.line(g.trace_id, 40)}" if g.trace_id else "",
         )
         for g in groups[:MAX_ROWS]
     ]
@@ -181,12 +184,12 @@ def _baseline(results: Sequence[BaselineResult], run: str) -> LoadTable:
         LoadRow(
             name=text.line(r.step),
             cells=(
-                r.metric,
+                text.line(r.metric, 40),
                 _metric(r.metric, r.before),
                 _metric(r.metric, r.after),
                 _change(r.change),
                 f"{_change(r.low)} to {_change(r.high)}",
-                r.verdict.replace("-", " "),
+                text.line(r.verdict.replace("-", " "), 40),
             ),
             values=(None, r.before, r.after, r.change, None, None),
             tone=_CHANGE.get(r.verdict, Tone.UNSURE),
@@ -239,6 +242,31 @@ def _senders(results: Sequence[SenderResult]) -> LoadTable:
     ]
     heads = ("Sender", "Sent", "Late p99", "CPU of a core", "Not accounted for")
     return LoadTable(title="Senders", heads=heads, rows=tuple(rows), narrow=(0, 1, 3))
+
+
+def _locust(report: LoadReport) -> LoadTable:
+    """Our figures beside those of a fleet's Locust master, step by step and together."""
+    ours = {**{r.endpoint: r for r in report.steps}, "Aggregated": report.overall}
+    rows = []
+    for entry in report.locust[:MAX_ROWS]:
+        mine = ours.get(entry.name)
+        q = mine.latency if mine is not None else Quantiles()
+        numbers = (q.p50_ms, entry.p50_ms, q.p95_ms, entry.p95_ms, q.p99_ms, entry.p99_ms)
+        sent = mine.sent if mine is not None else 0
+        rows.append(
+            LoadRow(
+                name=text.line(entry.name),
+                cells=(text.count(sent), text.count(entry.requests), *(text.ms(n) for n in numbers)),
+                values=(sent, entry.requests, *numbers),
+            )
+        )
+    heads = ("Step", "Sent", "Locust's", "p50", "Locust's", "p95", "Locust's", "p99", "Locust's")
+    note = (
+        "Locust counts the warm-up too, in whole milliseconds."
+        if report.warm_up_s
+        else "Locust counts whole milliseconds."
+    )
+    return LoadTable(title="Beside Locust", heads=heads, rows=tuple(rows), narrow=(0, 1, 6, 7), note=note)
 
 
 def _guardrails(readings: Sequence[GuardrailReading]) -> LoadTable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Any, Self
 
@@ -122,6 +122,7 @@ class Alone:
 
     lead_ns = 700_000_000
     results: tuple[SenderResult, ...] = ()
+    table: tuple[Mapping[str, Any], ...] = ()
 
     def __init__(self) -> None:
         self._sender: LocalSender | None = None

@@ -28,7 +28,7 @@ from tracer_bullet.runs.load.guardrails import Guardrails, open_guardrails
 from tracer_bullet.runs.load.job import LoadJob
 from tracer_bullet.runs.load.judging import Judging, compare_runs
 from tracer_bullet.runs.load.live import LiveRun
-from tracer_bullet.runs.load.report import make_report, sender_results
+from tracer_bullet.runs.load.report import locust_entries, make_report, sender_results
 from tracer_bullet.runs.load.run import Outside, Run, make_sending, tell, watched
 from tracer_bullet.runs.load.sending import endpoints_of
 from tracer_bullet.runs.load.shrinking import shrink_failures
@@ -163,6 +163,7 @@ async def _send(run: Run) -> AsyncIterator[RunEvent]:
             run.judging.ended()
             run.found.stop = run.stop or sending.stop
             run.found.senders = sender_results(run.figures, sending.changes, senders.results)
+            run.found.locust = locust_entries(senders.table)
 
 
 async def _conclude(run: Run) -> AsyncIterator[RunEvent]:

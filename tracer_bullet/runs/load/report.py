@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tracer_bullet.model.load import (
     BaselineResult,
@@ -12,6 +13,7 @@ from tracer_bullet.model.load import (
     GuardrailReading,
     LoadReport,
     LoadSecond,
+    LocustEntry,
     SenderChange,
     SenderResult,
     ServiceResult,
@@ -42,6 +44,7 @@ class Findings:
     audited: int = 0
     stop: StopEvent | None = None
     senders: Sequence[SenderResult] = field(default_factory=tuple)
+    locust: Sequence[LocustEntry] = field(default_factory=tuple)
 
 
 def make_report(
@@ -61,6 +64,7 @@ def make_report(
         iterations=figures.iteration_results(),
         services=found.services,
         senders=tuple(found.senders),
+        locust=tuple(found.locust),
         thresholds=found.thresholds,
         baseline=found.baseline,
         baseline_run=found.baseline_run,
@@ -106,6 +110,25 @@ def sender_results(
                 lateness=lateness.quantiles(),
                 cpu_share=note.cpu if note is not None else 0.0,
                 lost=lost,
+            )
+        )
+    return found
+
+
+def locust_entries(table: Sequence[Mapping[str, Any]]) -> list[LocustEntry]:
+    """What a Locust master counted (load.locust.master), the sum of all last."""
+    found = []
+    for row in table:
+        at = row["percentiles_ms"]
+        found.append(
+            LocustEntry(
+                name=str(row["name"]),
+                requests=int(row["requests"]),
+                failures=int(row["failures"]),
+                p50_ms=at["0.5"],
+                p95_ms=at["0.95"],
+                p99_ms=at["0.99"],
+                max_ms=row["max_ms"],
             )
         )
     return found

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from tracer_bullet.model.arrival import Endpoint
 from tracer_bullet.model.load import (
@@ -41,6 +41,11 @@ class Senders(Protocol):
     @property
     def results(self) -> tuple[SenderResult, ...]:
         """How each did in the last job, where they know better than the shots tell."""
+        ...
+
+    @property
+    def table(self) -> Sequence[Mapping[str, Any]]:
+        """What Locust's master counted, where there is one (load.locust.master)."""
         ...
 
     def look(self) -> StopEvent | None:

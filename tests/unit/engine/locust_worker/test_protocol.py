@@ -35,7 +35,7 @@ class Master:
         await self.say("spawn", job | {"parsed_options": {"headless": False}} | more)
 
     async def hear(self) -> Message:
-        """The next message that is neither a heartbeat nor statistics."""
+        """The next message that is neither a heartbeat, which is answered as a real master does, nor statistics."""
         async with asyncio.timeout(10):
             while True:
                 self.node, raw = await self._router.recv_multipart()
@@ -45,6 +45,7 @@ class Master:
                     self.reports.append(message.data)
                 elif message.kind == "heartbeat":
                     self.beats.append(message.data)
+                    await self.say("heartbeat")
                 else:
                     return message
 
@@ -196,7 +197,6 @@ def test_it_connects_anew_when_told_to_and_goes_on() -> None:
         async with asyncio.timeout(10):
             while worker._link._socket is before:  # noqa: ASYNC110
                 await asyncio.sleep(0.005)
-        await master.say("heartbeat")  # the answer to the one that it says first
         await worker.report_exception("still here")
         assert (await master.hears("exception")).data == {"msg": "still here", "traceback": ""}
         assert not worker.stopping.is_set()

@@ -73,7 +73,11 @@ def baseline(verdict: str) -> BaselineResult:
         ({"thresholds": (threshold(met=False),)}, Outcome.FAILED, "threshold"),
         ({"thresholds": (threshold(met=None),)}, Outcome.INCONCLUSIVE, "threshold-unknown"),
         ({"steps": (FAILING,)}, Outcome.FAILED, "step-failed"),
-        ({"steps": (FAILING,), "thresholds": (threshold(met=True, expect="error_rate < 5%"),)}, Outcome.PASSED, "step-failed"),
+        (
+            {"steps": (FAILING,), "thresholds": (threshold(met=True, expect="error_rate < 5%"),)},
+            Outcome.PASSED,
+            "step-failed",
+        ),
         ({"baseline": (baseline("worse"),)}, Outcome.FAILED, "regression"),
         ({"baseline": (baseline("better"),)}, Outcome.PASSED, None),
         ({"baseline": (baseline("not-enough-data"),)}, Outcome.PASSED, "baseline-unsure"),
