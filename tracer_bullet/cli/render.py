@@ -17,6 +17,7 @@ from tracer_bullet.model import PhaseStarted, Progress, RunEnded, RunEvent, RunS
 from tracer_bullet.model.load import LoadLive
 from tracer_bullet.report import Document, render_json
 from tracer_bullet.report.terminal import render_terminal, terminal_style
+from tracer_bullet.report.text import line
 from tracer_bullet.workspace.runs import RunFolder
 
 
@@ -61,7 +62,7 @@ def live_line(live: LoadLive) -> str:
     where = "warm-up " if live.warming_up else ""
     users = f"  {live.users} users" if live.users else ""
     left = "".join(f"  {name} left {value}" for name, value in live.left.items() if name != "time")
-    broken = "".join(f"  {g.name}: {g.last}" for g in live.guardrails if g.broken)
+    broken = "".join(f"  {line(g.name, 40)}: {line(g.last, 40)}" for g in live.guardrails if g.broken)
     return (
         f"{where}{max(live.t_s, 0):.0f}/{live.span_s:.0f} s  {live.rate:.0f}/s of {live.planned_rate:.0f}/s"
         f"  p50 {live.p50_ms:.1f} p99 {live.p99_ms:.1f} ms  {live.errors} errors  late {live.lateness_p99_ms:.1f} ms"
