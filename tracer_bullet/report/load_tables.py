@@ -37,7 +37,7 @@ def build_tables(report: LoadReport) -> tuple[LoadTable, ...]:
     tables = [
         _thresholds(report.thresholds),
         _capacity(capacity),
-        _results("Steps", "Step", report.steps, "latency from the intended time"),
+        _results("Steps", "Step", report.steps, _latency_note(report)),
         _results("Iterations", "Scenario", report.iterations, "whole ones, from the first step's intended time on"),
         _failures(report.failures),
         _baseline(report.baseline, report.baseline_run),
@@ -59,6 +59,10 @@ def reasons(counts: Mapping[str, int]) -> str:
 def _quantiles(q: Quantiles) -> tuple[tuple[str, ...], tuple[float | None, ...]]:
     numbers = (q.p50_ms, q.p90_ms, q.p95_ms, q.p99_ms, q.p999_ms, q.max_ms)
     return tuple(text.ms(n) if q.count else text.DASH for n in numbers), numbers
+
+
+def _latency_note(report: LoadReport) -> str:
+    return "latency from the intended time" if report.model == "open" else "latency from when each could be sent"
 
 
 def _results(title: str, head: str, results: Sequence[EndpointResult], note: str) -> LoadTable:

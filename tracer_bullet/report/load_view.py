@@ -35,7 +35,7 @@ def _summary(report: LoadReport) -> str:
     parts = [
         text.listing([text.line(name, 60) for name in report.scenarios]),
         "; ".join(text.line(line, 80) for line in report.profile),
-        f"{text.count(a.whole)} of {text.plural(a.begun, 'iteration')} whole",
+        f"{text.count(a.whole)} of {text.plural(a.begun, 'iteration')} whole" if a.begun else "",
     ]
     stop = report.stop
     stopped = f" Stopped after {stop.after_s:.1f} s: {text.line(stop.detail)}." if stop is not None else ""
@@ -90,11 +90,12 @@ def _rate(report: LoadReport, seconds: float) -> tuple[Tile, ...]:
     if not seconds or report.stop is not None:
         return ()
     a = report.accounting
-    return (Tile(label="Rate", value=text.rate(a.sent / seconds), note=f"{text.rate(a.begun / seconds)} iterations"),)
+    note = f"{text.rate(a.begun / seconds)} iterations" if a.begun else "requests"
+    return (Tile(label="Rate", value=text.rate(a.sent / seconds), note=note),)
 
 
 def _from(report: LoadReport) -> str:
-    return "from the intended time" if report.model == "open" else "closed model: a slow target gets fewer requests"
+    return "from the intended time" if report.model == "open" else "a slow target gets fewer requests"
 
 
 def _facts(report: LoadReport) -> list[Fact]:
@@ -103,7 +104,7 @@ def _facts(report: LoadReport) -> list[Fact]:
         ("Model", f"{report.model}: {_from(report)}", Tone.PLAIN),
         ("Profile", "; ".join(report.profile), Tone.PLAIN),
         ("Warm-up", _warm_up(report), Tone.PLAIN),
-        ("Iterations", _iterations(report), Tone.PLAIN if not (a.broken or a.cut) else Tone.WARN),
+        ("Iterations", _iterations(report) if a.begun else "", Tone.PLAIN if not (a.broken or a.cut) else Tone.WARN),
         ("Not sent", reasons(a.not_sent), Tone.UNSURE),
         ("Lateness", _quantiles(report.timing.lateness), Tone.PLAIN),
         ("Waited for a host's pause", text.count(a.backed_off) if a.backed_off else "", Tone.WARN),
