@@ -12,7 +12,6 @@ import psutil
 import pytest
 from hdrh.histogram import HdrHistogram
 
-from tests.e2e.conftest import run_cli
 from tests.e2e.loads import SETTINGS, SIMPLE, simple_workspace
 from tests.e2e.replays import await_that, children, run_folder, start
 from tests.servers.envoy import Recorder
@@ -77,14 +76,14 @@ def test_unarmed_is_refused_in_production(tmp_path: Path, capsys: pytest.Capture
     assert (run(["load", str(file), "--unarmed"]), "TB303" in capsys.readouterr().err) == (2, True)
 
 
-def test_a_run_for_machines_and_for_other_tools(tmp_path: Path) -> None:
+def test_a_run_for_machines_and_for_other_tools(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Recorder() as server:
         file = simple_workspace(tmp_path, f"http://{server.address}", "  rate: 20/s\n  duration: 3s\n" + PATIENT)
-        done = run_cli("load", str(file), "--unarmed", "--json", cwd=tmp_path)
+        assert run(["load", str(file), "--unarmed", "--json"]) == 3, "no service told of a bullet, so nothing is proved"
         assert len(server.take()) == 60
-    assert done.returncode == 3, "no service told of a bullet, so nothing is proved"
-    assert done.stderr.startswith("WARNING: --unarmed")
-    told = json.loads(done.stdout)
+    out, err = capsys.readouterr()
+    assert err.startswith("WARNING: --unarmed")
+    told = json.loads(out)
     assert told["load"]["accounting"]["sent"] == 60
     folder, report = report_of(tmp_path)
     rows = list(csv.DictReader((folder.path / "stats.csv").read_text().splitlines()))
@@ -141,7 +140,7 @@ def test_it_ends_before_its_time(tmp_path: Path, more: str, reason: str) -> None
     assert report.accounting.sent == 25 or reason
 
 
-def test_a_kill_file_ends_it_and_refuses_the_next(tmp_path: Path) -> None:
+def test_a_kill_file_ends_it_and_refuses_the_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Recorder() as server:
         file = simple_workspace(tmp_path, f"http://{server.address}", LONG)
         process = start(file, "--unarmed", command="load")
@@ -150,8 +149,8 @@ def test_a_kill_file_ends_it_and_refuses_the_next(tmp_path: Path) -> None:
         code, out, _ = end(process)
         assert (code, "stopped-kill-switch" in out) == (4, True)
         server.take()
-        done = run_cli("load", str(file), "--unarmed", cwd=tmp_path)
-        assert (done.returncode, "TB993" in done.stderr, server.take()) == (4, True, [])
+        code = run(["load", str(file), "--unarmed"])
+        assert (code, "TB993" in capsys.readouterr().err, server.take()) == (4, True, [])
 
 
 def test_a_closed_window_keeps_it_from_beginning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

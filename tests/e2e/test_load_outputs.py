@@ -6,6 +6,7 @@ import json
 import re
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
@@ -35,7 +36,14 @@ def test_a_run_is_watched_from_outside(tmp_path: Path) -> None:
         assert found is not None
         url = found.group()
         await_that(lambda: json.loads(get(url + "live.json")[2])["live"] is not None, "it told nothing")
-        scraped = [s for family in parse(get(url + "metrics")[2]) for s in family.samples]
+        scraped: list[Any] = []
+
+        def scrape() -> list[Any]:
+            samples = [s for family in parse(get(url + "metrics")[2]) for s in family.samples]
+            scraped[:] = [s for s in samples if s.name == "tracer_bullet_load_requests_total"]
+            return scraped
+
+        await_that(scrape, "nothing was counted")
         kinds = []
         with Events(url) as events:
             while not kinds or kinds[-1] not in ("end", ""):
@@ -44,7 +52,7 @@ def test_a_run_is_watched_from_outside(tmp_path: Path) -> None:
         assert process.returncode == 3, (out, err)
     assert {"message", "steps"} <= set(kinds)
     assert kinds[-1] == "end"
-    (counted,) = (s for s in scraped if s.name == "tracer_bullet_load_requests_total")
+    (counted,) = scraped
     assert counted.labels == {"scenario": "simple", "step": "only", "method": "GET", "outcome": "ok"}
     assert 0 < counted.value <= 240
     report = read_json(RunFolder(path=run_folder(tmp_path)).load, LoadReport)

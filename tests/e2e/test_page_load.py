@@ -81,9 +81,11 @@ def test_the_live_page_tells_how_it_goes(browser: Browser, axe: str, width: int,
         for n in range(20):
             watching.tell(live(n / 2))
         shown.goto(watching.url)
-        shown.wait_for_function("document.querySelectorAll('#charts path').length > 4")
-        while not shown.locator("#steps th").count():
+        shown.locator("#charts path.main").first.wait_for(state="attached")  # nothing can be evaluated there
+        for _ in range(600):  # figures of steps come once it is known that somebody looks
             watching.tell(live(10.0))
+            if shown.locator("#steps th").count():
+                break
             shown.wait_for_timeout(50)
         assert shown.locator("h1").inner_text() == HOSTILE
         assert shown.locator("#tiles").inner_text().split("\n")[:3] == ["Rate", "48.5/s", "planned 50/s"]
@@ -92,7 +94,7 @@ def test_the_live_page_tells_how_it_goes(browser: Browser, axe: str, width: int,
         assert shown.evaluate("document.documentElement.scrollWidth") <= width
         assert violations(shown, axe) == []
         watching.close()
-        shown.wait_for_function("document.getElementById('state').textContent.startsWith('The run has ended')")
+        shown.get_by_text("The run has ended").wait_for()
         context.close()
     assert set(asked) == {watching.url, f"{watching.url}events"}
     assert (troubles, warnings) == ([], [])

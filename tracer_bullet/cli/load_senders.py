@@ -16,7 +16,8 @@ _LOCAL = "local:"
 
 
 def open_senders(given: Mapping[str, Any], *, lateness_ms: float) -> OpenSenders:
-    """What the options of the command say. Raises click's UsageError for what does not fit together."""
+    """What the options of the command say. Raises click's UsageError for what does not fit together, and UsageError
+    TB1050 when there is no Locust for a master."""
     workers, master = given["workers"], given["master"]
     if workers is not None and master:
         raise click.UsageError("--workers starts processes here, --master waits for those of other hosts: give one")
@@ -25,10 +26,13 @@ def open_senders(given: Mapping[str, Any], *, lateness_ms: float) -> OpenSenders
             raise click.UsageError("--web-port is of Locust's page, which is there with --workers or --master")
         return Alone
     # Only here: without a fleet nothing of Locust is needed.
+    from tracer_bullet.load.locustfile import check_locust  # noqa: PLC0415
     from tracer_bullet.runs.load.fleet import Fleet, FleetOptions  # noqa: PLC0415
 
-    if workers is not None:
-        options = FleetOptions(local=_count(workers), web_port=given["web_port"], lateness_ms=lateness_ms)
+    count = _count(workers) if workers is not None else 0
+    check_locust("a fleet's master is a real Locust")
+    if count:
+        options = FleetOptions(local=count, web_port=given["web_port"], lateness_ms=lateness_ms)
     else:
         options = FleetOptions(
             expected=given["expect_workers"],

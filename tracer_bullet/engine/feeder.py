@@ -74,6 +74,11 @@ class Feeder:
         if callable(stop_source) and not self.ended:
             stop_source()  # it may block until something has come back
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was stopped."""
+        return self._stopping
+
     def join(self) -> None:
         """Wait until the source is no longer pulled: at most one item of it is still awaited."""
         self._thread.join()

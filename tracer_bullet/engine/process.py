@@ -28,6 +28,10 @@ _END_S: Final = 2.0
 _TAIL: Final = 2000
 # How long an engine may leave unread that it is to stop.
 _STUCK_S: Final = 0.3
+# It tells how it is each half second. So long without a word, or after a stop, and it stands still.
+_SILENT_S: Final = 30.0
+_SILENT_STOPPED_S: Final = 5.0
+_LISTEN_S: Final = 0.5
 
 Result = ShotBatch | list[KeptAnswer] | EngineNote
 
@@ -55,6 +59,7 @@ class EngineProcess:
         self._writing = threading.Lock()
         self._feeder: Feeder | None = None
         self._length = 0
+        self._silent = ""
         self.pacing = ""
 
     async def __aenter__(self) -> Self:
@@ -121,7 +126,8 @@ class EngineProcess:
         their own come in the order of these. When it has a method `stop`, that is called, from any thread and perhaps
         twice, when nothing more is wanted: a source that blocks must then end. Every arrival that was pulled comes back
         exactly once in a ShotBatch. An exception of the source is raised when all of that is accounted for.
-        Raises EngineError TB952 when the process dies, after a last ShotBatch with what it had not reported (`lost`).
+        Raises EngineError TB952 when the process dies, or is ended since it stands still, after a last ShotBatch with
+        what it had not reported (`lost`).
         """
         feeder = self._feeder = Feeder(
             source, start_ns, self._send,
@@ -133,7 +139,7 @@ class EngineProcess:
             self._send(wire.pack(wire.START, start_ns))
             feeder.start()
             while not done:
-                frame = await self._frame()
+                frame = await self._heard(feeder)
                 if frame is None or frame[0] == wire.FAILED:
                     break
                 done = frame[0] == wire.DONE
@@ -151,7 +157,7 @@ class EngineProcess:
         finally:
             feeder.stop()
             if not done and frame is not None and frame[0] != wire.FAILED:
-                await self._drain()
+                await self._drain(feeder)
             await asyncio.to_thread(feeder.join)
             self._feeder = None
         if feeder.error is not None:
@@ -209,10 +215,25 @@ class EngineProcess:
             return wire.read_kept(members)
         return wire.read_note(members) if kind == wire.NOTE else None
 
-    async def _drain(self) -> None:
+    async def _heard(self, feeder: Feeder) -> list[Any] | None:
+        """The next frame of a run. An engine that stands still is killed, lest whoever waits for it wait for ever."""
+        silent = 0  # in steps, so that a pause of this process itself counts as one
+        while True:
+            try:
+                async with asyncio.timeout(_LISTEN_S):
+                    return await self._frame()
+            except TimeoutError:
+                silent += 1
+            allowed_s = _SILENT_STOPPED_S if feeder.is_stopping else _SILENT_S
+            if silent * _LISTEN_S >= allowed_s:
+                self._silent = f"it said nothing for {allowed_s:g} s, so it was killed; "
+                self._process.kill()
+                return await self._frame()
+
+    async def _drain(self, feeder: Feeder) -> None:
         """Whoever ran it has left: end the run, so that another may begin."""
         self.stop()
-        while (frame := await self._frame()) is not None and frame[0] not in (wire.DONE, wire.FAILED):
+        while (frame := await self._heard(feeder)) is not None and frame[0] not in (wire.DONE, wire.FAILED):
             pass
 
     # The process
@@ -232,7 +253,7 @@ class EngineProcess:
                 self._process.wait(1)
             self._log.seek(0)
             tail = self._log.read()[-_TAIL:].decode(errors="replace").strip()
-            why = f"exit status {self._process.returncode}" + (f"; it said: {tail}" if tail else "")
+            why = f"{self._silent}exit status {self._process.returncode}" + (f"; it said: {tail}" if tail else "")
         return EngineError(
             "TB952" if what == "died" else "TB951",
             f"the engine's process {what}",

@@ -8,7 +8,7 @@ from tracer_bullet.model import Finding, Severity
 from tracer_bullet.model.load import LoadReport, ThresholdResult
 from tracer_bullet.model.replay import EndpointResult
 from tracer_bullet.report import text
-from tracer_bullet.report.load_tables import reasons, value_of
+from tracer_bullet.report.load_tables import demand_of, reasons, value_of
 from tracer_bullet.report.shape_load import LoadCase
 
 
@@ -32,7 +32,7 @@ def _threshold(result: ThresholdResult) -> LoadCase:
     known = {True: "", False: f"it is {said}", None: "not enough data"}[result.met]
     return LoadCase(
         group="thresholds",
-        name=text.line(f"{result.expect} of {result.scope}"),
+        name=demand_of(result),
         passed=result.met,
         rule={True: "", False: "threshold", None: "threshold-unknown"}[result.met],
         message=text.line(result.detail) or known,

@@ -90,15 +90,20 @@ def _thresholds(results: Sequence[ThresholdResult]) -> LoadTable:
         said, tone = _MET[r.met]
         rows.append(
             LoadRow(
-                name=text.line(r.expect),
-                cells=(text.line(r.scope), value_of(r), text.count(r.samples), said),
-                values=(None, r.value, r.samples, None),
+                name=demand_of(r),
+                cells=(value_of(r), text.count(r.samples), said),
+                values=(r.value, r.samples, None),
                 tone=tone,
                 note=text.line(r.detail) + ("; it stopped the run" if r.aborted else ""),
             )
         )
-    heads = ("Demand", "Of", "Measured", "Samples", "Met")
-    return LoadTable(title="Thresholds", heads=heads, rows=tuple(rows), narrow=(1, 3))
+    heads = ("Demand", "Measured", "Samples", "Met")
+    return LoadTable(title="Thresholds", heads=heads, rows=tuple(rows), narrow=(0, 2))
+
+
+def demand_of(result: ThresholdResult) -> str:
+    """The demand, and of what."""
+    return text.line(result.expect if result.scope == "all" else f"{result.expect} of {result.scope}")
 
 
 def value_of(result: ThresholdResult) -> str:

@@ -32,7 +32,8 @@ class LoadTable:
     @property
     def numeric(self) -> tuple[bool, ...]:
         """Of each cell's column: numbers stand in it, not words."""
-        return tuple(any(value is not None for value in column) for column in zip(*(r.values for r in self.rows)))
+        columns = zip(*(r.values for r in self.rows), strict=True)
+        return tuple(any(value is not None for value in column) for column in columns)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ import pytest
 
 from tests.servers.recording import Recording
 from tests.unit.engine.shooting import Outcome, arrival, batches, origin, shoot
-from tracer_bullet.engine import EngineError, EngineProcess, EngineSettings
+from tracer_bullet.engine import EngineError, EngineProcess, EngineSettings, process
 from tracer_bullet.model.arrival import Arrival, Endpoint
 from tracer_bullet.model.shots import ShotBatch
 
@@ -165,6 +165,50 @@ def test_an_engine_that_does_not_listen_is_killed_by_a_stop() -> None:
     assert error.code == "TB952"
     assert {n: outcome.error(n) for n in outcome.rows} == {0: "lost", 1: "lost"}
     assert took < 5
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_an_engine_that_stands_still_is_killed(told: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though what it is told fits into its socket: whoever waits for it, or leaves, does not wait for ever."""
+    monkeypatch.setattr(process, "_SILENT_STOPPED_S" if told else "_SILENT_S", 1.0)
+    arrivals = [arrival(n, "/plain" if n < 5 else "/never") for n in range(50)]
+
+    async def run() -> tuple[Outcome, EngineError, int]:
+        outcome, recording = Outcome(), Recording()
+        async with recording.serving(), EngineProcess(EngineSettings()) as engine:
+            engine.define(origin(recording.port))
+            try:
+                async for result in engine.run(batches(arrivals), time.time_ns()):
+                    outcome.take(result)
+                    if set(range(5)) <= set(outcome.rows):
+                        os.kill(engine.pid, signal.SIGSTOP)
+                        if told:
+                            engine.stop()
+            except EngineError as error:
+                return outcome, error, engine.pid
+        raise AssertionError("it was not told")
+
+    outcome, error, pid = asyncio.run(asyncio.wait_for(run(), 60))
+    assert gone(pid)
+    outcome.whole(arrivals)
+    assert "lost" in {outcome.error(n) for n in range(5, 50)}
+    assert (error.code, "it said nothing for 1 s" in error.why) == ("TB952", True)
+
+
+def test_who_leaves_an_engine_that_stands_still_gets_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "_SILENT_STOPPED_S", 1.0)
+
+    async def run() -> int:
+        recording = Recording()
+        async with recording.serving(), EngineProcess(EngineSettings()) as engine:
+            engine.define(origin(recording.port))
+            results = engine.run(batches([arrival(0, "/plain"), arrival(1, "/never")]), time.time_ns())
+            await anext(results)
+            os.kill(engine.pid, signal.SIGSTOP)
+            await results.aclose()  # type: ignore[attr-defined]
+            return engine.pid
+
+    assert gone(asyncio.run(asyncio.wait_for(run(), 60)))
 
 
 def test_an_engine_dies_with_its_driver() -> None:

@@ -1,9 +1,10 @@
-"""Claim: a load run is told the same way everywhere: what was sent, what was demanded, what is not known, what broke."""
+"""Claim: a load run is told the same way everywhere: what was sent, demanded, is not known, and broke."""
 
 from __future__ import annotations
 
 import json
 import re
+import unicodedata
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 
@@ -63,7 +64,7 @@ def test_facts_say_what_became_of_everything() -> None:
 
 def test_a_closed_model_does_not_boast() -> None:
     tiles = {t.label: t for t in view(load_report(model="closed")).tiles}
-    assert tiles["Latency p99"].note.startswith("closed model: a slow target gets fewer requests")
+    assert tiles["Latency p99"].note.startswith("a slow target gets fewer requests")
 
 
 def test_tiles_are_short_and_coloured_by_what_they_mean() -> None:
@@ -92,9 +93,9 @@ def test_every_table_says_what_it_is_of() -> None:
 def test_demands_are_met_not_met_or_not_known() -> None:
     rows = tables(load_report())["Thresholds"].rows
     assert [(r.name, r.cells, r.tone) for r in rows] == [
-        ("p(99) < 300ms", ("all", "120 ms", "30,000", "met"), Tone.GOOD),
-        ("error_rate < 0.1%", ("buy / pay", "1.2 %", "900", "not met"), Tone.BAD),
-        ("p(99.9) < 1s", ("service pricing", "–", "12", "not enough data"), Tone.UNSURE),
+        ("p(99) < 300ms", ("120 ms", "30,000", "met"), Tone.GOOD),
+        ("error_rate < 0.1% of buy / pay", ("1.2 %", "900", "not met"), Tone.BAD),
+        ("p(99.9) < 1s of service pricing", ("–", "12", "not enough data"), Tone.UNSURE),
     ]
     assert rows[1].note == "1.23 % of 900; it stopped the run"
 
@@ -181,7 +182,7 @@ def test_each_threshold_and_each_step_is_a_case() -> None:
     document = load_run(load_report(), [step_failed("buy / pay"), elsewhere])[1]
     demands = cases(document, "thresholds")
     assert list(demands) == [
-        "p(99) < 300ms of all",
+        "p(99) < 300ms",
         "error_rate < 0.1% of buy / pay",
         "p(99.9) < 1s of service pricing",
     ]
@@ -241,7 +242,7 @@ hostile_text = st.text(min_size=1)
 SCRIPTS = render_page(load_run(load_report())[1]).count("<script")
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(name=hostile_text, said=hostile_text, other=hostile_text, width=st.integers(40, 120))
 def test_any_text_in_any_place_is_fit_to_show(name: str, said: str, other: str, width: int) -> None:
     whole = load_report([endpoint(name)])
@@ -263,7 +264,7 @@ def test_any_text_in_any_place_is_fit_to_show(name: str, said: str, other: str, 
     assert ET.fromstring(render_junit(document).encode()).tag == "testsuites"
     json.loads(render_json(document, {}))
     shown = render_terminal(document, TerminalStyle(width=width))
-    assert not [c for c in shown if not c.isprintable() and c not in "\n\u00a0\u3000"]
+    assert not [c for c in shown if unicodedata.category(c) in ("Cc", "Zl", "Zp", "Cs") and c != "\n"], "it obeys them"
     page = render_page(document).encode("utf-8", "replace").decode()
     assert page.count("<script") == SCRIPTS
 

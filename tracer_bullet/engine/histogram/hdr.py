@@ -26,6 +26,16 @@ from tracer_bullet.model.replay import Quantiles
 
 # What a decoder may make of a few kilobytes: the whole array, 9 bytes a counter, and the header.
 _MOST_BYTES = SLOTS * 9 + 64
+# What the library says of what it cannot read.
+_UNREADABLE = (
+    binascii.Error,
+    zlib.error,
+    HdrCookieException,
+    HdrLengthException,
+    IndexError,
+    OverflowError,
+    TypeError,
+)
 
 
 class Histogram:
@@ -89,7 +99,7 @@ class Histogram:
         try:
             _bounded(text)
             hdr = HdrHistogram.decode(text)
-        except (binascii.Error, zlib.error, HdrCookieException, HdrLengthException, IndexError, TypeError) as error:
+        except _UNREADABLE as error:
             raise ValueError(f"no HdrHistogram in V2 encoding: {error!r}") from None
         if (hdr.lowest_trackable_value, hdr.highest_trackable_value, hdr.significant_figures) != (
             LOWEST_US,

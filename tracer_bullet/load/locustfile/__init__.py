@@ -22,15 +22,15 @@ __all__ = ["BulletInterceptor", "TracerFastHttpUser", "TracerUser", "bullet"]
 _PLACES = {"TracerUser": "users", "TracerFastHttpUser": "users", "bullet": "clients", "BulletInterceptor": "grpc"}
 
 
-def check_locust() -> None:
-    """Raise UsageError TB1050 when Locust is not installed. Does not import it."""
+def check_locust(why: str = "locustfiles run in a real Locust") -> None:
+    """Raise UsageError TB1050 when Locust is not installed. Does not import it. `why`: what it is needed for."""
     from importlib.util import find_spec  # noqa: PLC0415
 
     if find_spec("locust") is None:
         raise UsageError(
             "TB1050",
             "Locust is not installed",
-            why="locustfiles run in a real Locust",
+            why=why,
             cure='pip install "tracer-bullet[load]"',
         )
 

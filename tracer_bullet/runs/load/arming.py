@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -14,6 +14,7 @@ import httpx
 
 from tracer_bullet.model import Check, Finding, Outcome, Progress, RunEvent, Severity
 from tracer_bullet.model.context import Context
+from tracer_bullet.model.replay import StopEvent
 from tracer_bullet.runs.load.job import LoadJob, Traffic
 from tracer_bullet.runs.replay.proof import Proof
 from tracer_bullet.runs.sources import flag_headers
@@ -37,10 +38,12 @@ class Arming:
         self.fired = 0
         self.took_s = 0.0
 
-    async def arm(self) -> AsyncIterator[RunEvent]:
-        """Fire and judge one after the other; the first that is not clean ends it."""
+    async def arm(self, halt: Callable[[], StopEvent | None] = lambda: None) -> AsyncIterator[RunEvent]:
+        """Fire and judge one after the other; the first that is not clean ends it, or a reason to `halt`."""
         async with bullet_client(self._job) as client:
             for done, traffic in enumerate(self._job.traffic, 1):
+                if halt() is not None:
+                    return
                 row = traffic.rows[0] if traffic.rows else {}
                 result = await fire_row(client, traffic, row, self._context, next(self._numbers))
                 before = len(self._proof.verdicts)

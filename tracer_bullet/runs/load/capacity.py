@@ -29,14 +29,17 @@ Load = dict[str, tuple[float, int]]
 async def find_capacity(run: Run) -> AsyncIterator[RunEvent]:
     """Hold rates until the search ends, or there is a reason to stop; what was found is in `run.found.capacity`."""
     capacity = run.job.spec.capacity
-    search, rates, services = Search(capacity), [], []
+    search, rates, services, since_s = Search(capacity), [], [], time.monotonic()
     async with run.outside.senders() as senders:
         while run.stop is None and search.next() is not None and (hold := search.hold) is not None:
+            run.found.stop = run.halt()
+            if run.stop is not None:
+                break
             yield PhaseStarted(
                 phase="hold", detail=f"{hold.rate:.4g} iterations/s for {hold.total_s:.0f} s ({hold.why})"
             )
             trial = _Trial(run, hold)
-            async with watched(run):
+            async with watched(run, since_s=since_s):
                 async for event in trial.fly(senders):
                     yield event
             await run.proof.settle()

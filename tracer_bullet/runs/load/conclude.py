@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from tracer_bullet.model import BulletVerdict, Finding, Outcome, Severity, Verdict
 from tracer_bullet.model.load import LoadReport
+from tracer_bullet.model.shots import NOT_SENT
 from tracer_bullet.runs.judge import judge_run
 from tracer_bullet.runs.load.figures import error_rate
 
@@ -24,6 +25,7 @@ def conclude(
     findings = (
         *extra,
         *_capacity(report),
+        *(() if extra else _nothing(report)),
         *_punctuality(report),
         *_senders(report),
         *_thresholds(report),
@@ -53,6 +55,22 @@ def _capacity(report: LoadReport) -> list[Finding]:
     ]
 
 
+def _nothing(report: LoadReport) -> list[Finding]:
+    """What nobody measured is not fine."""
+    if report.stop is not None or report.capacity is not None or report.accounting.sent:
+        return []
+    warm_up = report.accounting.warm_up
+    why = f"all of the {warm_up} requests were warm-up" if warm_up else "nothing was sent"
+    return [
+        Finding(
+            rule="nothing-measured",
+            severity=Severity.GAP,
+            message=f"no request was measured: {why}",
+            cure="send for longer than the warm-up, and at a rate that gives an iteration in that time",
+        )
+    ]
+
+
 def _punctuality(report: LoadReport) -> list[Finding]:
     if report.capacity is not None:  # the search knows its generator's limit
         return []
@@ -70,18 +88,29 @@ def _punctuality(report: LoadReport) -> list[Finding]:
                 cure="spread the load over more senders (--workers), or lower its rate",
             )
         )
-    unsent = {r: n for r, n in report.accounting.not_sent.items() if r not in ("skipped", "slot")}
-    if unsent and report.stop is None:
+    unsent = _unsent(report)
+    if unsent:
         told = ", ".join(f"{n} {reason}" for reason, n in sorted(unsent.items()))
         found.append(
             Finding(
                 rule="not-sent",
                 severity=Severity.GAP,
                 message=f"{sum(unsent.values())} of {report.accounting.planned} planned requests were not sent: {told}",
-                cure="`stale`: the harness, or its machine, stood still; give it more senders or a quieter machine",
+                cure="`stale`: the harness, or its machine, stood still; give it more senders or a quieter machine; "
+                "`slot`: what an earlier answer gave cannot stand in the request",
             )
         )
     return found
+
+
+def _unsent(report: LoadReport) -> dict[str, int]:
+    """What should have been sent, and why it was not."""
+    excused = set()
+    if report.stop is not None:
+        excused = {"stopped"} if report.stop.reason == REACHED else set(NOT_SENT)
+    if report.accounting.failed or report.accounting.warm_up:  # a step that failed is told; in the warm-up it may
+        excused.add("skipped")
+    return {reason: n for reason, n in report.accounting.not_sent.items() if n and reason not in excused}
 
 
 def _senders(report: LoadReport) -> list[Finding]:
@@ -97,6 +126,17 @@ def _senders(report: LoadReport) -> list[Finding]:
         )
         for sender in report.senders
         if sender.lost
+    ] + [
+        Finding(
+            rule="unaccounted",
+            severity=Severity.GAP,
+            operation=sender.name,
+            message=f"{sender.unaccounted} requests of the share of {sender.name} were not sent, or nobody knows of"
+            " them",
+            cure="see that worker's own log; the figures are of what was told",
+        )
+        for sender in report.senders
+        if sender.unaccounted and not sender.lost and report.stop is None
     ]
 
 
@@ -126,10 +166,12 @@ def _thresholds(report: LoadReport) -> list[Finding]:
 
 
 def _answers(report: LoadReport) -> list[Finding]:
-    """Failed requests fail the run, unless a threshold says how many may."""
-    allowed = report.capacity is not None or any("error_rate" in t.expect for t in report.thresholds)
+    """Failed requests fail the run, unless a threshold says of their step how many may."""
     found = []
     for step in report.steps:
+        allowed = report.capacity is not None or any(
+            "error" in t.expect and _is_about(t.scope, step.endpoint) for t in report.thresholds
+        )
         errors = {reason: n for reason, n in step.errors.items() if reason not in ("stopped", "lost")}
         if not errors:
             continue
@@ -146,6 +188,12 @@ def _answers(report: LoadReport) -> list[Finding]:
             )
         )
     return found
+
+
+def _is_about(scope: str, endpoint: str) -> bool:
+    """Whether a threshold of this scope judges the step `scenario / step`; what services tell of says nothing of it."""
+    scenario, _, step = endpoint.partition(" / ")
+    return scope in ("all", f"scenario {scenario}", f"step {endpoint}", f"step {step}")
 
 
 def _baseline(report: LoadReport) -> list[Finding]:

@@ -93,6 +93,11 @@ class LoadFigures:
         self.notes[note.sender] = note
         self.users[second] = sum(n.users for n in self.notes.values())
 
+    @property
+    def sent(self) -> int:
+        """Requests that senders say they sent in their present job, answered or not; half a second old."""
+        return sum(note.engine.sent for note in self.notes.values())
+
     def step_results(self) -> tuple[EndpointResult, ...]:
         """Of each step that was sent, in the order of the scenarios."""
         endpoints = [Endpoint(number=n, method=s.method, name=s.name) for n, s in enumerate(self.steps)]

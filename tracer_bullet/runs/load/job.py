@@ -22,7 +22,7 @@ from tracer_bullet.workspace.load import Located
 from tracer_bullet.workspace.settings import Settings
 from tracer_bullet.workspace.template import Scalar
 from tracer_bullet.workspace.traces import TracesSpec
-from tracer_bullet.workspace.traffic import LoadSpec, change_load
+from tracer_bullet.workspace.traffic import LoadSpec, StopSpec, change_load
 
 Row = Mapping[str, Scalar]
 
@@ -201,7 +201,8 @@ def _with_objective(main: Located[Scenario], spec: LoadSpec) -> LoadSpec:
             cure="say what must hold, as load: {capacity: {objective: [p(99) < 300ms, error_rate < 1%]}}",
         )
     capacity = spec.capacity.model_copy(update={"objective": objective})
-    return spec.model_copy(update={"capacity": capacity, "thresholds": ()})
+    # The search alone says when it ends.
+    return spec.model_copy(update={"capacity": capacity, "thresholds": (), "stop": StopSpec()})
 
 
 def _change(main: Located[Scenario], changes: Mapping[str, object], *, rateless: bool) -> LoadSpec:

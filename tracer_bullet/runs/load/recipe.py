@@ -15,7 +15,6 @@ from tracer_bullet.load.planner import Planner
 from tracer_bullet.load.share import Share
 from tracer_bullet.model import PhaseStarted, RunEnded, RunEvent, RunStarted, Span, Verdict
 from tracer_bullet.model.load import LoadReport
-from tracer_bullet.model.replay import StopEvent
 from tracer_bullet.runs.load.arming import Arming
 from tracer_bullet.runs.load.begin import begin, proof_share
 from tracer_bullet.runs.load.capacity import find_capacity
@@ -123,16 +122,16 @@ def _tell_begun(run: Run) -> None:
 
 
 async def _phases(run: Run) -> AsyncIterator[RunEvent]:
-    run.found.stop = _asked(run)
+    run.found.stop = run.halt()
     ready = run.stop is None
     if ready and run.job.armed:
         scenarios = len(run.job.traffic)
         yield PhaseStarted(phase="arm", detail=f"a bullet of {scenarios} scenario{'s' if scenarios != 1 else ''}")
-        async for event in run.arming.arm():
+        async for event in run.arming.arm(run.halt):
             yield event
         run.extra += run.arming.findings
         ready = not run.arming.findings
-        run.found.stop = run.proof.stop or _asked(run)
+        run.found.stop = run.halt()
     if ready and run.stop is None:
         async for event in find_capacity(run) if run.job.find_capacity else _send(run):
             yield event
@@ -141,11 +140,6 @@ async def _phases(run: Run) -> AsyncIterator[RunEvent]:
     yield PhaseStarted(phase="judge", detail="traces, thresholds, punctuality")
     async for event in _conclude(run):
         yield event
-
-
-def _asked(run: Run) -> StopEvent | None:
-    reasons = (run.job.windows.reason(lambda: run.began_s), *run.outside.reasons)
-    return next((event for reason in reasons if (event := reason()) is not None), None)
 
 
 async def _send(run: Run) -> AsyncIterator[RunEvent]:
@@ -170,7 +164,15 @@ async def _conclude(run: Run) -> AsyncIterator[RunEvent]:
     run.found.armed = tuple(run.arming.steps)
     run.found.audited = len(run.proof.verdicts) - run.arming.fired
     run.found.guardrails = run.guardrails.readings()
-    run.found.failures = await shrink_failures(run.job, run.beginning.context, run.failures.groups(), stop=run.stop)
+    run.found.failures = await shrink_failures(
+        run.job,
+        run.beginning.context,
+        run.failures.groups(),
+        stop=run.stop,
+        halt=run.halt,
+        audit=run.proof.audit_now,
+    )
+    await run.proof.settle()
     run.keep_spans()
     verdict = _verdict(run, _report(run))
     # After the verdict: what cannot be drawn must not keep it from being written.

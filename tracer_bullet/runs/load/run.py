@@ -96,6 +96,13 @@ class Run:
             write_spans(self.folder, self.proof.spans, f"part-{next(self.span_parts):04}")
             self.proof.spans.clear()
 
+    def halt(self) -> StopEvent | None:
+        """Why not even a single bullet may be sent now, before, between and after passes."""
+        reasons = (*_switches(self), lambda: self.proof.stop, self.guardrails.look)
+        if self.start_ns:
+            reasons = (*reasons, lambda: self._budget(time.monotonic() - self.began_s))
+        return next((event for reason in reasons if (event := reason()) is not None), None)
+
     def look(self) -> StopEvent | None:
         """Why to stop now."""
         if self.proof.stop is not None:
@@ -103,25 +110,37 @@ class Run:
         spec, after_s = self.job.spec, time.monotonic() - self.began_s
         if self.watching is not None and self.watching.done():  # its error is raised when the pass has ended
             return StopEvent(reason="lost-traces", detail="traces are no longer looked at", after_s=after_s)
-        limits, figures = spec.limits, self.figures
-        if limits.requests is not None and figures.planned + figures.warm_up >= limits.requests:
-            return StopEvent(reason="budget", detail="limits.requests is reached", after_s=after_s)
-        if limits.duration_s is not None and after_s >= limits.duration_s:
-            return StopEvent(reason="budget", detail="limits.duration_s is reached", after_s=after_s)
-        window = figures.recent.window(spec.guardrails.window_s)
-        on_wire = figures.request_bytes + figures.answer_bytes
+        window = self.figures.recent.window(spec.guardrails.window_s)
         return (
-            judge_window(window, spec.guardrails, after_s)
-            or judge_budget(on_wire, limits, after_s)
+            self._budget(after_s)
+            or judge_window(window, spec.guardrails, after_s)
             or self.guardrails.look()
             or self.judging.look(after_s)
         )
 
+    def _budget(self, after_s: float) -> StopEvent | None:
+        limits, figures = self.job.spec.limits, self.figures
+        # What a slow target has not answered yet was sent all the same.
+        if limits.requests is not None and max(figures.planned + figures.warm_up, figures.sent) >= limits.requests:
+            return StopEvent(reason="budget", detail="limits.requests is reached", after_s=after_s)
+        if limits.duration_s is not None and after_s >= limits.duration_s:
+            return StopEvent(reason="budget", detail="limits.duration_s is reached", after_s=after_s)
+        return judge_budget(figures.request_bytes + figures.answer_bytes, limits, after_s)
+
+
+def _switches(run: Run) -> tuple[Reason, ...]:
+    """What people stop it by: the kill switch, windows, whoever else takes part."""
+
+    def began_s() -> float:
+        return run.began_s
+
+    return kill_switch(run.job.kill_file, began_s), run.job.windows.reason(began_s), *run.outside.reasons
+
 
 @contextlib.asynccontextmanager
-async def watched(run: Run) -> AsyncIterator[None]:
-    """Traces are judged as they come in, until the block ends."""
-    run.began_s = run.guardrails.began_s = time.monotonic()
+async def watched(run: Run, *, since_s: float | None = None) -> AsyncIterator[None]:
+    """Traces are judged as they come in, until the block ends. `since_s`: since when time counts, by default now."""
+    run.began_s = run.guardrails.began_s = time.monotonic() if since_s is None else since_s
     watching = run.watching = asyncio.create_task(run.proof.watch())
     try:
         yield
@@ -138,7 +157,6 @@ def make_sending(run: Run, senders: Senders, *, share: float) -> Sending:
         run.source.keep_share(share, recent=Recent())
     base_url = run.job.target.url
     bullets = Bullets(f"load {run.job.name}", run.folder.run_id, _chance, run.numbers, per_request=False)
-    switch = kill_switch(run.job.kill_file, lambda: run.began_s)
     return Sending(
         senders=senders,
         steps=run.steps,
@@ -148,7 +166,7 @@ def make_sending(run: Run, senders: Senders, *, share: float) -> Sending:
         parts=run.parts,
         measured=run.judging.shots,
         heard=run.failed.shots,
-        reasons=(switch, run.job.windows.reason(lambda: run.began_s), run.look, *run.outside.reasons),
+        reasons=(*_switches(run), run.look),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 
@@ -13,6 +13,7 @@ from tracer_bullet.model.replay import StopEvent
 from tracer_bullet.runs.load.arming import bullet_client, fire_row
 from tracer_bullet.runs.load.conclude import REACHED
 from tracer_bullet.runs.load.job import LoadJob, Traffic
+from tracer_bullet.scenario import BulletResult
 from tracer_bullet.workspace.template import Scalar
 
 # Of the most frequent kinds, each with so many bullets and so much time at most.
@@ -24,11 +25,18 @@ _HARMLESS_ENDS = frozenset({REACHED, "threshold"})
 
 
 async def shrink_failures(
-    job: LoadJob, context: Context, groups: Sequence[FailureGroup], *, stop: StopEvent | None
+    job: LoadJob,
+    context: Context,
+    groups: Sequence[FailureGroup],
+    *,
+    stop: StopEvent | None,
+    halt: Callable[[], StopEvent | None],
+    audit: Callable[[BulletResult], Awaitable[None]],
 ) -> list[FailureGroup]:
     """The groups, the most frequent of them with the smallest row that fails at the same step.
 
-    Nothing is sent after a run that a guardrail or a person ended, and nothing for steps whose data does not vary.
+    Nothing is sent after a run that a guardrail or a person ended (`stop`), nor once there is a reason to `halt`, and
+    nothing for steps whose data does not vary. Each bullet is given to the `audit`.
     """
     groups = list(groups)
     if stop is not None and stop.reason not in _HARMLESS_ENDS:
@@ -42,7 +50,10 @@ async def shrink_failures(
             traffic = next(t for t in job.traffic if t.scenario.value.name == name)
 
             async def fails(row: Mapping[str, Scalar], traffic: Traffic = traffic, step: str = step) -> bool:
+                if halt() is not None:
+                    return False
                 result = await fire_row(client, traffic, row, context, next(numbers))
+                await audit(result)
                 first = next((check for check in result.checks if not check.passed), None)
                 return first is not None and first.step == step
 

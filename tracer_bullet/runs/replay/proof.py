@@ -87,6 +87,11 @@ class Proof:
         deadline_s = time.monotonic() + self.job.traces.settle_s
         self._pending[result.trace_id] = _Pending(result, deadline_s)
 
+    async def audit_now(self, result: BulletResult) -> None:
+        """The same for one that was fired alone: what is known by now is judged before the next."""
+        self.add(result)
+        await self.look()
+
     @property
     def waiting(self) -> int:
         """How many traces are awaited."""

@@ -94,17 +94,32 @@ def test_anything_else_is_refused_with_a_value_error(text: str) -> None:
         Histogram.decode(text)
 
 
+def payload_of(values_us: list[int]) -> bytearray:
+    return bytearray(zlib.decompress(base64.b64decode(ours(values_us).encode())[8:]))
+
+
+def text_of(payload: bytes | bytearray) -> str:
+    packed = zlib.compress(bytes(payload))
+    return base64.b64encode(bytes.fromhex("1c849314") + len(packed).to_bytes(4, "big") + packed).decode()
+
+
+@pytest.mark.parametrize("counts", ["ffffffff3f", "ffffff0f02", "80"])
+def test_counts_that_are_none_are_refused(counts: str) -> None:
+    """More slots without a count than a library's int holds, more than there are, and a number that is cut."""
+    damaged = payload_of([5])[:40] + bytes.fromhex(counts)
+    damaged[4:8] = (len(damaged) - 40).to_bytes(4, "big")
+    with pytest.raises(ValueError, match=r"no HdrHistogram|varint"):
+        Histogram.decode(text_of(damaged))
+
+
 @settings(max_examples=200)
 @given(LISTS, st.data())
 def test_a_damaged_payload_never_does_more_than_raise_a_value_error(values_us: list[int], data: st.DataObject) -> None:
-    raw = base64.b64decode(ours(values_us).encode())
-    payload = bytearray(zlib.decompress(raw[8:]))
+    payload = payload_of(values_us)
     for _ in range(data.draw(st.integers(1, 4))):
         payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
-    packed = zlib.compress(bytes(payload))
-    text = base64.b64encode(raw[:4] + len(packed).to_bytes(4, "big") + packed).decode()
     try:
-        decoded = Histogram.decode(text)
+        decoded = Histogram.decode(text_of(payload))
     except ValueError:
         return
     assert decoded.counts.size == SLOTS
@@ -112,10 +127,8 @@ def test_a_damaged_payload_never_does_more_than_raise_a_value_error(values_us: l
 
 
 def test_a_small_text_that_unpacks_to_gigabytes_is_refused_unread() -> None:
-    packed = zlib.compress(bytes(50_000_000))
-    text = base64.b64encode(bytes.fromhex("1c849314") + len(packed).to_bytes(4, "big") + packed).decode()
     with pytest.raises(ValueError, match="too long"):
-        Histogram.decode(text)
+        Histogram.decode(text_of(bytes(50_000_000)))
 
 
 @pytest.mark.parametrize("shape", [(1, 3_600_000, 3), (1, HIGHEST_US, 2), (1000, HIGHEST_US, 3)])

@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import tracer_bullet.load.locustfile as package
+from tests.e2e.loads import simple_workspace
+from tracer_bullet.cli.main import run
 from tracer_bullet.errors import UsageError
 
 
@@ -28,3 +31,19 @@ def test_without_locust_the_cure_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "tracer-bullet[load]" in str(caught.value)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         package.nonsense  # noqa: B018
+
+
+@pytest.mark.parametrize("fleet", [("--workers", "local:2"), ("--master",)])
+def test_a_fleet_without_locust_does_not_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], fleet: tuple[str, ...]
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *more: None if name == "locust" else found(name, *more)
+    )
+    file = simple_workspace(tmp_path, "http://127.0.0.1:9", "  rate: 1/s\n  duration: 1s\n")
+    assert run(["load", str(file), "--unarmed", *fleet]) == 2
+    told = capsys.readouterr().err
+    assert "TB1050: Locust is not installed" in told
+    assert "tracer-bullet[load]" in told
+    assert not list((tmp_path / ".tracer-bullet").glob("runs/*"))

@@ -47,6 +47,10 @@ def threshold(*, met: bool | None, expect: str = "p(99) < 1ms") -> ThresholdResu
     return ThresholdResult(expect=expect, scope="all", value=2.0, unit="ms", met=met)
 
 
+def unsent(reason: str, **more: int) -> LoadAccounting:
+    return replace(FINE.accounting, sent=90, not_sent={reason: 10}, **more)
+
+
 def stopped(reason: str) -> StopEvent:
     return StopEvent(reason=reason, detail="why", after_s=1.0)
 
@@ -66,9 +70,17 @@ def baseline(verdict: str) -> BaselineResult:
         ({"audited": 0}, Outcome.INCONCLUSIVE, "not-audited"),
         ({"timing": Timing(valid=False)}, Outcome.INCONCLUSIVE, "late"),
         ({"accounting": replace(FINE.accounting, sent=90, not_sent={"stale": 10})}, Outcome.INCONCLUSIVE, "not-sent"),
-        ({"accounting": replace(FINE.accounting, sent=90, not_sent={"skipped": 10})}, Outcome.PASSED, None),
+        ({"accounting": unsent("skipped", failed=10), "steps": (FAILING,)}, Outcome.FAILED, "step-failed"),
+        ({"accounting": unsent("skipped", warm_up=5)}, Outcome.PASSED, None),
+        ({"accounting": unsent("skipped")}, Outcome.INCONCLUSIVE, "not-sent"),
+        ({"accounting": unsent("slot")}, Outcome.INCONCLUSIVE, "not-sent"),
+        ({"accounting": unsent("stopped"), "stop": stopped(REACHED)}, Outcome.PASSED, None),
+        ({"accounting": unsent("stale"), "stop": stopped(REACHED)}, Outcome.INCONCLUSIVE, "not-sent"),
+        ({"accounting": LoadAccounting(), "steps": ()}, Outcome.INCONCLUSIVE, "nothing-measured"),
+        ({"accounting": LoadAccounting(warm_up=50), "steps": ()}, Outcome.INCONCLUSIVE, "nothing-measured"),
         ({"senders": (sender("it was silent"),)}, Outcome.INCONCLUSIVE, "sender-lost"),
-        ({"senders": (sender(""),)}, Outcome.PASSED, None),
+        ({"senders": (sender(""),)}, Outcome.INCONCLUSIVE, "unaccounted"),
+        ({"senders": (replace(sender(""), unaccounted=0),)}, Outcome.PASSED, None),
         ({"thresholds": (threshold(met=True),)}, Outcome.PASSED, None),
         ({"thresholds": (threshold(met=False),)}, Outcome.FAILED, "threshold"),
         ({"thresholds": (threshold(met=None),)}, Outcome.INCONCLUSIVE, "threshold-unknown"),
@@ -93,6 +105,25 @@ def test_the_verdict(changes: dict[str, object], wanted: Outcome, rule: str | No
     assert found is wanted
     assert rules >= ({rule} if rule else set())
     assert rule is not None or not rules
+
+
+@pytest.mark.parametrize(
+    ("scope", "allowed"),
+    [
+        ("all", True),
+        ("scenario buy", True),
+        ("step pay", True),
+        ("step buy / pay", True),
+        ("step look", False),
+        ("scenario browse", False),
+        ("service pay", False),
+    ],
+)
+def test_failures_are_allowed_only_where_a_threshold_judges_them(scope: str, allowed: bool) -> None:
+    some = replace(threshold(met=True, expect="error_rate < 5%"), scope=scope)
+    assert outcome(replace(FINE, steps=(FAILING,), thresholds=(some,)))[0] is (
+        Outcome.PASSED if allowed else Outcome.FAILED
+    )
 
 
 def test_without_an_audited_bullet_nothing_is_proved() -> None:

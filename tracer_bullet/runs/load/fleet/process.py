@@ -149,5 +149,5 @@ class MasterProcess:
             "the Locust master did not start",
             where=f"{host}:{port}" if port else str(host),
             why=why or self._program.last_words(),
-            cure="install tracer-bullet[load]; give a --master-bind-port and a --web-port that are free",
+            cure="give a --master-bind-port and a --web-port that are free",
         )

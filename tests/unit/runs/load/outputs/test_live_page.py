@@ -7,13 +7,17 @@ import json
 import socket
 import threading
 import time
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.unit.runs.load.outputs.watched import Events, get, live, live_run, page
 from tracer_bullet.errors import UsageError
+from tracer_bullet.runs.load.live import LiveRun
 from tracer_bullet.runs.load.outputs import WatchOptions, watch
+from tracer_bullet.runs.load.outputs import watching as watch_module
+from tracer_bullet.runs.load.outputs.readings import Reading
 
 
 def threads() -> set[str]:
@@ -145,3 +149,25 @@ def test_what_cannot_be_shown_is_told_once_and_the_run_goes_on() -> None:
         watching.tell(live(left={"requests": {1}}))
     assert len(warnings) == 1
     assert "stop here" in warnings[0]
+
+
+def test_reading_figures_takes_a_twentieth_of_the_time_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many steps there are, and however often somebody asks."""
+    now_s, spent_s = 1000.0, 0.0
+    real = watch_module.read
+
+    def slow(run: LiveRun) -> Reading:
+        nonlocal now_s, spent_s
+        now_s, spent_s = now_s + 0.7, spent_s + 0.7
+        return real(run)
+
+    with page() as (watching, _):
+        watching.begun(live_run())
+        with monkeypatch.context() as patched:
+            patched.setattr(watch_module, "read", slow)
+            patched.setattr(watch_module, "time", SimpleNamespace(monotonic=lambda: now_s))
+            for n in range(1000):
+                watching._scrapes = 1
+                watching.tell(live(n / 2))
+                now_s += 0.5
+    assert 0 < spent_s < 0.06 * (now_s - 1000)

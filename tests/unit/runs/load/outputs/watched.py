@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from tests.unit.engine.shot_batches import START, batch, shot
@@ -81,7 +81,7 @@ class Events:
         self._answer = self._connection.getresponse()
         self.content_type = self._answer.getheader("content-type")
 
-    def __enter__(self) -> Events:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
