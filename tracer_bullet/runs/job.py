@@ -102,6 +102,21 @@ def resolve_target(settings: Located[Settings], name: str, override: str | None)
     return Target(name=name, url=url, production=production, scope=spec.scope, system=spec.system)
 
 
+def refuse_in_production(
+    option: str, settings: Located[Settings], target: Target, *, wanted: bool, url: str = ""
+) -> None:
+    """Raises UsageError TB303 when the option is given for a target that has customers. `url`: of another host of the
+    same run, which has."""
+    if wanted and target.production:
+        raise UsageError(
+            "TB303",
+            f"{option} is refused for {target.name}",
+            why=f"{url or target.url} is marked production: true",
+            where=f"{settings.file}:{settings.line(f'targets.{target.name}.production')}",
+            cure="try it on a target that has no customers",
+        )
+
+
 def is_production(settings: Settings, url: str) -> bool:
     """Whether an address is that of a target that is marked `production: true`."""
     return any(t.production and server_of(t.url) == server_of(url) for t in settings.targets.values())
@@ -134,15 +149,8 @@ def prepare_fire(
     resolved = resolve_target(settings, scenario.value.target, target)
     if system is not None:
         resolved = replace(resolved, system=system)
-    for wanted, option in ((control, "--control"), (unarmed, "--unarmed")):
-        if wanted and resolved.production:
-            raise UsageError(
-                "TB303",
-                f"{option} is refused for {resolved.name}",
-                why=f"{resolved.url} is marked production: true",
-                where=f"{settings.file}:{settings.line(f'targets.{resolved.name}.production')}",
-                cure="try it on a target that has no customers",
-            )
+    refuse_in_production("--control", settings, resolved, wanted=control)
+    refuse_in_production("--unarmed", settings, resolved, wanted=unarmed)
     keys = settings.value.keys
     key = None if control else load_signing_key(workspace / keys.private)
     return FireJob(

@@ -32,8 +32,8 @@ async def find_capacity(run: Run) -> AsyncIterator[RunEvent]:
     search, rates, services, since_s = Search(capacity), [], [], time.monotonic()
     async with run.outside.senders() as senders:
         while run.stop is None and search.next() is not None and (hold := search.hold) is not None:
-            run.found.stop = run.halt()
-            if run.stop is not None:
+            stop = run.found.stop = run.halt()
+            if stop is not None:
                 break
             yield PhaseStarted(
                 phase="hold", detail=f"{hold.rate:.4g} iterations/s for {hold.total_s:.0f} s ({hold.why})"

@@ -14,7 +14,7 @@ from tracer_bullet.load.script import compile_script
 from tracer_bullet.model import System
 from tracer_bullet.model.arrival import Origin
 from tracer_bullet.runs.context import Context, read_context
-from tracer_bullet.runs.job import Target, audit_rules, open_workspace, resolve_target
+from tracer_bullet.runs.job import Target, audit_rules, open_workspace, refuse_in_production, resolve_target
 from tracer_bullet.runs.load.curves import read_curves
 from tracer_bullet.runs.windows import Windows, windows_of
 from tracer_bullet.scenario import Plan, Scenario, load_scenario, plan
@@ -112,14 +112,7 @@ def prepare_load(
     resolved = resolve_target(settings, main.value.target, target)
     if system is not None:
         resolved = replace(resolved, system=system)
-    if unarmed and resolved.production:
-        raise UsageError(
-            "TB303",
-            f"--unarmed is refused for {resolved.name}",
-            why=f"{resolved.url} is marked production: true",
-            where=f"{settings.file}:{settings.line(f'targets.{resolved.name}.production')}",
-            cure="try it on a target that has no customers",
-        )
+    refuse_in_production("--unarmed", settings, resolved, wanted=unarmed)
     main = replace(main, value=main.value.model_copy(update={"load": spec}))
     keys = settings.value.keys
     key = load_signing_key(workspace / keys.private)

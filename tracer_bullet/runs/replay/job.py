@@ -13,7 +13,14 @@ from tracer_bullet.context.keys import SigningKey, load_signing_key
 from tracer_bullet.errors import UsageError
 from tracer_bullet.model import System
 from tracer_bullet.runs.context import Context, read_context
-from tracer_bullet.runs.job import Target, audit_rules, is_production, open_workspace, resolve_target
+from tracer_bullet.runs.job import (
+    Target,
+    audit_rules,
+    is_production,
+    open_workspace,
+    refuse_in_production,
+    resolve_target,
+)
 from tracer_bullet.runs.windows import Windows, windows_of
 from tracer_bullet.workspace.accounts import load_accounts
 from tracer_bullet.workspace.load import Located, load_located
@@ -93,14 +100,7 @@ def prepare_replay(
     hosts = [url for url in spec.value.rewrite.hosts.values() if is_production(settings.value, url)]
     if hosts:
         resolved = replace(resolved, production=True)
-    if unarmed and resolved.production:
-        raise UsageError(
-            "TB303",
-            f"--unarmed is refused for {resolved.name}",
-            why=f"{next(iter(hosts), resolved.url)} is marked production: true",
-            where=f"{settings.file}:{settings.line(f'targets.{resolved.name}.production')}",
-            cure="try it on a target that has no customers",
-        )
+    refuse_in_production("--unarmed", settings, resolved, wanted=unarmed, url=next(iter(hosts), ""))
     archive = (file.absolute().parent / spec.value.archive).resolve()
     if not archive.exists():
         raise UsageError(
