@@ -12,7 +12,14 @@ from tracer_bullet.errors import UsageError
 from tracer_bullet.load.locustfile.hosts import entry
 from tracer_bullet.model import System
 from tracer_bullet.runs.context import Context, read_context
-from tracer_bullet.runs.job import Target, audit_rules, is_production, open_workspace, resolve_target
+from tracer_bullet.runs.job import (
+    Target,
+    audit_rules,
+    is_production,
+    open_workspace,
+    refuse_in_production,
+    resolve_target,
+)
 from tracer_bullet.runs.load.locustfile.options import LocustfileOptions
 from tracer_bullet.workspace.load import Located, load_located
 from tracer_bullet.workspace.locustfile import LocustfileSpec
@@ -82,14 +89,7 @@ def prepare_locustfile(
     flagged = tuple(map(_host, (resolved.url, *spec.flag_hosts, *options.flag_hosts)))
     allowed = tuple(map(_host, (*spec.allow_hosts, *options.allow_hosts)))
     production = resolved.production or any(is_production(settings.value, f"http://{host}") for host in flagged)
-    if options.unarmed and production:
-        raise UsageError(
-            "TB303",
-            f"--unarmed is refused for {resolved.name}",
-            why=f"{resolved.url} is marked production: true",
-            where=f"{settings.file}:{settings.line(f'targets.{resolved.name}.production')}",
-            cure="try it on a target that has no customers",
-        )
+    refuse_in_production("--unarmed", settings, replace(resolved, production=production), wanted=options.unarmed)
     keys = settings.value.keys
     key = load_signing_key(workspace / keys.private)
     return LocustfileJob(
