@@ -18,6 +18,7 @@ from tests.servers.envoy import Recorder
 from tracer_bullet.cli.main import run
 from tracer_bullet.model import RunManifest
 from tracer_bullet.model.load import LoadReport
+from tracer_bullet.runs.load.job import prepare_load
 from tracer_bullet.workspace.runs import RunFolder, read_json
 
 PATIENT = "  guardrails: {lateness_p99_ms: 60000}\n"
@@ -48,6 +49,28 @@ def report_of(workspace: Path) -> tuple[RunFolder, LoadReport]:
         ("load:\n  rate: 5/s\n  duration: 1s\n", ("--workers", "2"), "local:2"),
         ("load:\n  rate: 5/s\n  duration: 1s\n", ("--workers", "local:2", "--master"), "give one"),
         ("load:\n  stages: [{curve: no.tba}]\n", (), "there is no archive no.tba"),
+        ("", ("--rate", "5/s", "--users", "5", "--duration", "1s"), "--users: a rate and users exclude each other"),
+        ("", ("--rate", "5/s", "--duration", "0s"), "--duration: must be greater than 0"),
+        ("load:\n  stages: [{for: 1s, rate: 5/s}]\n", ("--duration", "1s"), "--duration: this load has stages"),
+        (
+            "load:\n  rate: 5/s\n  duration: 1s\n  thresholds:\n    - max < 9s\n    - {expect: max < 9s, step: onyl}\n",
+            (),
+            "simple.yaml:14: the threshold",
+        ),
+        (
+            "load:\n  capacity:\n    objective: [{expect: max < 9s, step: onyl}]\n  rate: 5/s\n  duration: 1s\n",
+            ("--find-capacity",),
+            "simple.yaml:11: the threshold",
+        ),
+        (
+            "load: {rate: 1/s, duration: 9s, think: 3s..1s}\n",
+            (),
+            "simple.yaml:9: load.think: the shorter time comes first",
+        ),
+        ("load: {rate: 1/s, duration: 9s, warm_up: 9s}\n", (), "`warm_up` is not shorter than the load (9 s)"),
+        ("load: {rate: 1/s, duration: 9s, warm_up: 5s}\n", ("--duration", "4s"), "shorter than the load (4 s)"),
+        ("load: {rate: 1/s, duration: 9s, baseline: latest}\n", (), "must be a map, as {run: latest}"),
+        ("", ("--worker",), "--worker is told by its master"),
         (
             "    take: {x: '$..x'}\n  - {name: b, request: {path: '/${x}'}}\nload: {rate: 1/s, duration: 1s}\n",
             (),
@@ -67,6 +90,13 @@ def test_what_is_wrong_is_said_and_nothing_is_sent(
     err = capsys.readouterr().err
     assert (code, said in err) == (2, True), err
     assert not list((tmp_path / ".tracer-bullet").glob("runs/*"))
+
+
+def test_the_objective_is_the_thresholds_on_requests_unless_another_is_given(tmp_path: Path) -> None:
+    demands = "  thresholds:\n    - {expect: med < 1s, service: payment}\n    - p(95) < 300ms\n"
+    file = simple_workspace(tmp_path, "http://127.0.0.1:9", "  rate: 1/s\n  duration: 1s\n" + demands)
+    job = prepare_load(file, environ={}, find_capacity=True)
+    assert [t.expect for t in job.spec.capacity.objective] == ["p(95) < 300ms"]
 
 
 def test_unarmed_is_refused_in_production(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

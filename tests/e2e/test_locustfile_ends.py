@@ -163,6 +163,22 @@ def test_other_hosts_are_refused_whatever_asks_for_them(answering: tuple[Path, R
     assert "127.0.0.1:1 (" in refused.message
 
 
+@pytest.mark.parametrize("text", [None, "from locust import User\nclass Visitor(User)\n"])
+def test_a_locustfile_that_cannot_be_read_is_a_mistake_and_no_verdict(
+    answering: tuple[Path, Recorder], text: str | None
+) -> None:
+    workspace, server = answering
+    path = workspace / "locustfile.py"
+    path.unlink(missing_ok=True)
+    if text is not None:
+        path.write_text(text)
+    done = run_cli("load", "-f", "locustfile.py", "--headless", "-t", "5", cwd=workspace)
+    assert done.returncode == 2, (done.stdout, done.stderr)
+    assert "TB1059: Locust did not begin: it ended with exit code 1" in done.stderr
+    assert "FAILED" not in done.stdout
+    assert server.take() == []
+
+
 def test_a_class_for_another_host_is_told_before_anything_is_sent(answering: tuple[Path, Recorder]) -> None:
     workspace, server = answering
     text = LOCUSTFILE.replace("    wait_time", '    host = "http://shop.example"\n    wait_time')

@@ -14,8 +14,8 @@ SOURCES = "\n".join(p.read_text(encoding="utf-8") for p in sorted((ROOT / "trace
 
 
 def test_every_error_code_is_documented() -> None:
-    said = set(re.findall(r"\"(TB\d{3})\"", SOURCES)) | set(re.findall(r"\"(TB\d{3}):", SOURCES))
-    listed = set(re.findall(r"^- \*\*(TB\d{3})\*\*", (ROOT / "docs" / "errors.md").read_text(), re.MULTILINE))
+    said = set(re.findall(r"\"(TB\d{3,4})\"", SOURCES)) | set(re.findall(r"\"(TB\d{3,4}):", SOURCES))
+    listed = set(re.findall(r"^- \*\*(TB\d{3,4})\*\*", (ROOT / "docs" / "errors.md").read_text(), re.MULTILINE))
     assert said == listed
 
 

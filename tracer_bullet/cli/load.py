@@ -21,6 +21,7 @@ from tracer_bullet.runs.replay.interrupt import Interrupt
 from tracer_bullet.workspace.runs import RunFolder
 
 _LOCUSTFILE = ("-f", "--locustfile")
+_PORT = click.IntRange(1, 65535)
 
 
 class LoadCommand(click.Command):
@@ -47,11 +48,11 @@ class LoadCommand(click.Command):
 @click.option("--master", is_flag=True, help="Let workers on other hosts send (docs/distribution.md).")
 @click.option("--expect-workers", type=click.IntRange(1), default=1, help="With --master: so many, before it begins.")
 @click.option("--master-bind-host", default="*", metavar="HOST", help="With --master: where workers find it.")
-@click.option("--master-bind-port", type=int, default=5557, help="With --master.")
+@click.option("--master-bind-port", type=_PORT, default=5557, help="With --master.")
 @click.option("--worker", is_flag=True, help="Send for a master; needs no scenario, workspace or key.")
 @click.option("--master-host", default="127.0.0.1", metavar="HOST", help="With --worker.")
-@click.option("--master-port", type=int, default=5557, help="With --worker.")
-@click.option("--web-port", type=int, help="With workers: Locust's page, on this port.")
+@click.option("--master-port", type=_PORT, default=5557, help="With --worker.")
+@click.option("--web-port", type=_PORT, help="With workers: Locust's page, on this port.")
 @click.option("--live-port", type=int, help="A page, and metrics for Prometheus, while it runs, on this port (0: any).")
 @click.option("--live-host", default="127.0.0.1", metavar="HOST", help="With --live-port: where it listens.")
 @click.option("--otlp-metrics", metavar="URL", help="Send metrics to this OTLP/HTTP collector, every 5 s.")
@@ -68,6 +69,8 @@ def command(ctx: click.Context, /, scenario: Path | None, *, as_json: bool, **gi
     if "locust" in ctx.meta:
         return _locustfile(ctx.meta["locust"])
     if given["worker"]:
+        if scenario is not None or given["master"] or given["workers"] is not None:
+            raise click.UsageError("--worker is told by its master what to send: give it neither scenario nor workers")
         return work_for_master(given["master_host"], given["master_port"])
     if scenario is None:
         raise click.UsageError("name a scenario, or a locustfile with -f")

@@ -278,8 +278,9 @@ def _headline(verdict: Verdict, totals: Totals, flag_sent: bool) -> str:
         return f"Stopped after {text.count(totals.judged)} of {text.plural(totals.planned, 'bullet')}."
     share = totals.failed if verdict.outcome is Outcome.FAILED else totals.inconclusive
     word = "failed" if verdict.outcome is Outcome.FAILED else "could not be proved harmless"
-    if not share:
-        return f"The run as a whole {word}, though none of its {bullets} did."
+    if not share:  # its demands, or something about the run: a bullet is no part of that
+        but = "the run failed" if verdict.outcome is Outcome.FAILED else "not all that was asked of the run is known"
+        return f"{text.count(totals.passed)} of {bullets} passed, but {but}: see the findings."
     return f"{text.count(share)} of {bullets} {word}."
 
 

@@ -57,12 +57,12 @@ def _tiles(report: LoadReport) -> tuple[Tile, ...]:
         *_rate(report, seconds),
         Tile(
             label="Latency p99",
-            value=text.ms(overall.latency.p99_ms),
-            note=f"{_from(report)}; p50 {text.ms(overall.latency.p50_ms)}",
+            value=text.ms(overall.latency.p99_ms) if a.sent else text.DASH,
+            note=f"{_from(report)}; p50 {text.ms(overall.latency.p50_ms)}" if a.sent else "nothing was sent",
         ),
         Tile(
             label="Late p99",
-            value=text.ms(t.lateness.p99_ms),
+            value=text.ms(t.lateness.p99_ms) if a.sent else text.DASH,
             note=f"of the harness itself; bound {text.ms(t.bound_ms)}" + ("" if t.valid else ": INVALID"),
             tone=Tone.PLAIN if t.valid else Tone.UNSURE,
         ),

@@ -145,7 +145,8 @@ def _begins_none(found: str) -> str:
     close = f"did you mean {meant!r}?" if meant else suggest(found, _KNOWN)
     if found.lower() == "checks":
         close += " An answer that is not what its step expects is an error"
-    return f"{found!r} begins no demand" + (f"; {close}" if close else "") + f". Known are {', '.join(_KNOWN)}"
+    said = f"{found!r} begins no demand" + (f"; {close}" if close else "")
+    return f"{said}{'' if said.endswith('?') else '.'} Known are {', '.join(_KNOWN)}"
 
 
 def _percent(words: Words, digits: str) -> float:

@@ -80,6 +80,13 @@ class BaselineSpec(Spec):
     confidence: Share = Field(default=0.95, ge=0.5, le=0.9999)
     """Of the intervals that decide."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _map(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise ValueError(f"must be a map, as {{run: {value}}}")
+        return value
+
 
 class CapacitySpec(Spec):
     """What `--find-capacity` looks for: the highest rate at which `objective` holds."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, WithJsonSchema, model_validator
 
 from tracer_bullet.errors import UsageError
 from tracer_bullet.workspace.data import DataSpec
 from tracer_bullet.workspace.load import Spec
+from tracer_bullet.workspace.mistakes import explain
 from tracer_bullet.workspace.quantities import Duration, Rate, Share
 from tracer_bullet.workspace.safety import LoadGuardrailsSpec
 from tracer_bullet.workspace.sending import LimitsSpec, ProofSpec, TlsSpec
@@ -24,9 +26,16 @@ def _pause(value: Any) -> Any:
     return (value, value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else value
 
 
+def _in_order(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] > value[1]:
+        raise ValueError("the shorter time comes first, as 1s..3s")
+    return value
+
+
 Pause = Annotated[
     tuple[Duration, Duration],
     BeforeValidator(_pause),
+    AfterValidator(_in_order),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}]}),
 ]
 """Seconds, shortest and longest, evenly spread between: `2s`, `1s..3s`."""
@@ -173,12 +182,26 @@ class LoadSpec(Spec):
             raise ValueError("`duration` belongs to `rate` or `users`; stages have a `for` each")
         if len({stage.is_open for stage in self.profile}) > 1:
             raise ValueError("stages are either all rates or all users")
+        whole_s = sum(stage.for_s or math.inf for stage in self.profile)  # a curve takes as long as it was recorded
+        if self.warm_up_s >= whole_s:
+            raise ValueError(f"`warm_up` is not shorter than the load ({whole_s:g} s): nothing would be counted")
         return self
 
 
 def change_load(load: LoadSpec | None, changes: Mapping[str, object], *, where: str) -> LoadSpec:
     """The load with other values of `rate`, `users`, `duration`; the first two take the place of whatever profile there
     is. `where` the file says it. Raises UsageError TB1090 for what does not fit, or is not all that is needed."""
+    if {"rate", "users"} <= changes.keys():
+        raise UsageError(
+            "TB1090", "a rate and users exclude each other", where="--users", cure="give --rate or --users, not both"
+        )
+    if changes.keys() == {"duration"} and load is not None and load.stages:
+        raise UsageError(
+            "TB1090",
+            "this load has stages, which say how long each of them takes",
+            where="--duration",
+            cure="change their `for` in the scenario, or give --rate or --users too",
+        )
     told: dict[str, Any] = {} if load is None else load.model_dump(by_alias=True, exclude_unset=True, mode="json")
     if changes.keys() & {"rate", "users"}:
         for name in ("rate", "users", "stages"):
@@ -192,4 +215,4 @@ def change_load(load: LoadSpec | None, changes: Mapping[str, object], *, where: 
         first = error.errors()[0]
         option = str(first["loc"][0]) if first["loc"] else ""
         where = f"--{option}" if option in changes else where
-        raise UsageError("TB1090", first["msg"].removeprefix("Value error, "), where=where) from None
+        raise UsageError("TB1090", next(explain(error, LoadSpec, told)).message, where=where) from None

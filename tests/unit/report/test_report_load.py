@@ -16,9 +16,9 @@ from rich.cells import cell_len
 from tests.unit.report.loaded import STOPPED, curve, hostile, load_report, load_run, step_failed
 from tests.unit.report.replayed import endpoint, quantiles
 from tracer_bullet.model import Finding, Outcome, Severity
-from tracer_bullet.model.load import LoadReport, LoadSecond, ThresholdResult
+from tracer_bullet.model.load import LoadAccounting, LoadReport, LoadSecond, ThresholdResult
 from tracer_bullet.model.replay import Timing
-from tracer_bullet.report import Document, render_json, render_junit
+from tracer_bullet.report import Document, build_document, render_json, render_junit
 from tracer_bullet.report.load_chart import build_charts
 from tracer_bullet.report.load_tables import MAX_ROWS
 from tracer_bullet.report.load_view import build_load
@@ -65,6 +65,12 @@ def test_facts_say_what_became_of_everything() -> None:
 def test_a_closed_model_does_not_boast() -> None:
     tiles = {t.label: t for t in view(load_report(model="closed")).tiles}
     assert tiles["Latency p99"].note.startswith("a slow target gets fewer requests")
+
+
+def test_what_was_not_sent_has_no_latency() -> None:
+    tiles = {t.label: t for t in view(load_report(accounting=LoadAccounting())).tiles}
+    assert (tiles["Latency p99"].value, tiles["Latency p99"].note) == ("–", "nothing was sent")
+    assert tiles["Late p99"].value == "–"
 
 
 def test_tiles_are_short_and_coloured_by_what_they_mean() -> None:
@@ -269,6 +275,17 @@ def test_any_text_in_any_place_is_fit_to_show(name: str, said: str, other: str, 
     assert page.count("<script") == SCRIPTS
 
 
+def test_the_headline_of_a_run_that_is_not_clear_does_not_blame_its_bullets() -> None:
+    run = load_run(load_report())[0]
+    verdict = replace(run.verdict, outcome=Outcome.INCONCLUSIVE)
+    document = build_document(run.manifest, verdict, run.graph, run.traces, load=load_report())
+    assert re.fullmatch(
+        r"(\d+) of \1 bullets? passed, but not all that was asked of the run is known: see the findings\.",
+        document.headline,
+    )
+
+
 def test_a_failed_run_is_failed_everywhere() -> None:
     run, document = load_run(load_report(), [step_failed("buy / pay")])
+    assert "but the run failed" in document.headline
     assert run.verdict.outcome is document.outcome is Outcome.FAILED

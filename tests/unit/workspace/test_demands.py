@@ -62,7 +62,7 @@ def test_what_it_reads(
         ("p(99) = 300ms", "`<`, `<=`, `>` or `>=` is needed at character 7, not '='"),
         ("p(99) == 300ms", "since nothing measured is ever exactly equal"),
         ("p(99) < 300ms and p(50) < 1s", "the end (each demand is an entry of its own) is needed at character 15"),
-        ("eror_rate < 1%", "'eror_rate' begins no demand; did you mean 'error_rate'?. Known are p(99), p99, med, avg"),
+        ("eror_rate < 1%", "'eror_rate' begins no demand; did you mean 'error_rate'? Known are p(99), p99, med, avg"),
         ("http_req_duration < 1s", "did you mean 'p(99)'?"),
         ("http_req_failed < 1%", "did you mean 'error_rate'?"),
         ("checks > 99%", "An answer that is not what its step expects is an error"),

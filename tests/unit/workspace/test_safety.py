@@ -55,7 +55,7 @@ def test_the_documentations_values_are_the_defaults() -> None:
 
 
 def test_the_documentations_windows() -> None:
-    spec = WindowsSpec.model_validate(examples()["windows"])
+    spec = WindowsSpec.model_validate(examples()["targets"]["shop"]["windows"])
     assert (spec.closed[0].text, spec.freeze[0].from_) == ("mon-fri 09:00 to 17:00", "2026-12-20")
 
 

@@ -41,14 +41,16 @@ class Window:
 
 
 class SecondSeries:
-    """Counts and percentiles of each second, in bounded memory: 32 bytes a second for ever, histograms for a while.
+    """Counts and percentiles of each second: some 300 bytes a second for ever, histograms for a while.
 
     A second's percentiles are fixed when it is `detail_s` old; what still ends in it is only counted then, which an
-    engine that reports twice a second never needs.
+    engine that reports twice a second never needs. With `forgets` nothing is kept of such a second: for who asks for
+    the `window` alone.
     """
 
-    def __init__(self, detail_s: int = 600) -> None:
+    def __init__(self, detail_s: int = 600, *, forgets: bool = False) -> None:
         self._detail_s = detail_s
+        self._forgets = forgets
         self._latency = BucketTable(SLOTS)
         # second → [requests, bad, p50_us, p99_us]; the last two only once they are fixed.
         self._seconds: dict[int, list[float]] = {}
@@ -106,6 +108,9 @@ class SecondSeries:
         return [*entry[:2], *Histogram(counts).values_us((50.0, 99.0))]
 
     def _fix(self, before: int) -> None:
+        if self._forgets:
+            self._seconds = {second: entry for second, entry in self._seconds.items() if second >= before}
+            self._latency.forget(before)
         for row in self._latency.rows().tolist():
             if row >= before:
                 break

@@ -60,6 +60,9 @@ class Link:
                 why=str(error),
                 cure="give the host and port that `locust --master` listens on (5557 unless said otherwise)",
             ) from None
+        except asyncio.CancelledError:  # nobody closes what was never open
+            self._context.term()
+            raise
         # ZeroMQ tries one family only, and a master may listen on IPv4 alone.
         self._ipv6 = all(family == socket.AF_INET6 for family, *_ in found)
         self._connect()

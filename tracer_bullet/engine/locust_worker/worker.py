@@ -125,7 +125,7 @@ class LocustWorker:
                 "no Locust master answers",
                 where=self._where,
                 why=f"it did not acknowledge this worker within {self._connect_s:g} s",
-                cure="start `locust --master` first, and give its --master-bind-port",
+                cure="start it first (`locust --master`, `tracer-bullet load x.yaml --master`), and give its bind port",
             ) from None
         self._start(self._beat())
         self._start(self._listen_for_silence())

@@ -6,9 +6,12 @@ import csv
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import Any, Final, NoReturn, TextIO
 
 from tracer_bullet.errors import UsageError
+
+_TOO_MANY: Final = 'put a value that holds a comma into quotes, as "a, b"'
+_TOO_FEW: Final = "give each variable of the header a value; an empty one is nothing between two commas"
 
 
 def read_file(path: Path, where: str, most: int) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -47,9 +50,9 @@ def _csv(stream: TextIO, path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
             elif len(fields) != len(names):
                 raise UsageError(
                     "TB1013",
-                    f"this row has {len(fields)} fields, and the header {len(names)}",
+                    f"this row has {len(fields)} field{'s' * (len(fields) > 1)}, and the header {len(names)}",
                     where=f"{path}:{reader.line_num}",
-                    cure='put a value that holds a comma into quotes, as "a, b"',
+                    cure=_TOO_MANY if len(fields) > len(names) else _TOO_FEW,
                 )
             else:
                 yield reader.line_num, dict(zip(names, fields, strict=True))

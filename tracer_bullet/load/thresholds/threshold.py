@@ -53,8 +53,8 @@ def parse_all(specs: Iterable[ThresholdSpec], steps: Sequence[StepKey]) -> tuple
     return found
 
 
-def numbers_of(threshold: Threshold, steps: Sequence[StepKey]) -> tuple[int, ...]:
-    """The numbers of the steps that it is about; none for a service.
+def numbers_of(threshold: Threshold, steps: Sequence[StepKey], *, where: str = "") -> tuple[int, ...]:
+    """The numbers of the steps that it is about; none for a service. `where` it is written, as `file:line`.
 
     Raises UsageError (TB1030) for a scenario or a step that is not there, or a step that several scenarios have.
     """
@@ -62,30 +62,32 @@ def numbers_of(threshold: Threshold, steps: Sequence[StepKey]) -> tuple[int, ...
         return ()
     scenarios = list(dict.fromkeys(s.scenario for s in steps))
     if threshold.scenario is not None and threshold.scenario not in scenarios:
-        raise _unknown(threshold, "scenario", threshold.scenario, scenarios)
+        raise _unknown(threshold, "scenario", threshold.scenario, scenarios, where)
     inside = [n for n, s in enumerate(steps) if threshold.scenario in (None, s.scenario)]
     if threshold.step is None:
         return tuple(inside)
     chosen = [n for n in inside if steps[n].step == threshold.step]
     if not chosen:
-        raise _unknown(threshold, "step", threshold.step, [steps[n].step for n in inside])
+        raise _unknown(threshold, "step", threshold.step, [steps[n].step for n in inside], where)
     of = list(dict.fromkeys(steps[n].scenario for n in chosen))
     if len(of) > 1:
         raise UsageError(
             "TB1030",
             f"the threshold {threshold.demand.text!r} is on a step that several scenarios have: {threshold.step!r}",
+            where=where,
             why=f"it is in {', '.join(of)}",
             cure=f"say of which, as `scenario: {of[0]}`",
         )
     return tuple(chosen)
 
 
-def _unknown(threshold: Threshold, kind: str, name: str, known: Iterable[str]) -> UsageError:
+def _unknown(threshold: Threshold, kind: str, name: str, known: Iterable[str], where: str) -> UsageError:
     names = list(dict.fromkeys(known))
     close = suggest(name, names)
     return UsageError(
         "TB1030",
         f"the threshold {threshold.demand.text!r} is on a {kind} that this run does not have: {name!r}",
+        where=where,
         why=f"it has {', '.join(names)}" if names else "",
         cure=close or f"name a {kind} that is sent",
     )

@@ -11,8 +11,6 @@ from tracer_bullet.model.shots import NOT_SENT
 from tracer_bullet.runs.judge import judge_run
 from tracer_bullet.runs.load.figures import error_rate
 
-# What ends a run as aborted; the others have findings that say more.
-_ABORTS = frozenset({"guardrail", "kill-switch", "budget", "interrupt", "lost-traces", "window", "locust"})
 # The confidence that was asked for is reached, or so many iterations were begun: an end as good as any.
 REACHED = "reached"
 
@@ -28,6 +26,7 @@ def conclude(
         *(() if extra else _nothing(report)),
         *_punctuality(report),
         *_senders(report),
+        *_cut_off(report),
         *_thresholds(report),
         *_answers(report),
         *_baseline(report),
@@ -35,7 +34,8 @@ def conclude(
         *_stopped(report),
     )
     verdict = judge_run(run_id, name, bullets, planned=len(bullets), extra=findings)
-    aborted = report.stop is not None and report.stop.reason in _ABORTS
+    # A broken threshold and harm have findings that say more, and fail it.
+    aborted = report.stop is not None and report.stop.reason != REACHED
     if aborted and verdict.outcome is not Outcome.FAILED:
         return replace(verdict, outcome=Outcome.ABORTED)
     return verdict
@@ -57,7 +57,8 @@ def _capacity(report: LoadReport) -> list[Finding]:
 
 def _nothing(report: LoadReport) -> list[Finding]:
     """What nobody measured is not fine."""
-    if report.stop is not None or report.capacity is not None or report.accounting.sent:
+    ended = report.stop is not None and report.stop.reason != REACHED
+    if ended or report.capacity is not None or report.accounting.sent:
         return []
     warm_up = report.accounting.warm_up
     why = f"all of the {warm_up} requests were warm-up" if warm_up else "nothing was sent"
@@ -140,6 +141,26 @@ def _senders(report: LoadReport) -> list[Finding]:
     ]
 
 
+def _cut_off(report: LoadReport) -> list[Finding]:
+    """What was begun and has no end, though nobody ended the run."""
+    ended = report.stop is not None and report.stop.reason != REACHED
+    if ended or report.capacity is not None or any(sender.lost for sender in report.senders):
+        return []  # why is told already
+    reasons = ("lost",) if report.stop is not None else ("stopped", "lost")
+    requests = sum(step.errors.get(reason, 0) for step in report.steps for reason in reasons)
+    iterations = report.accounting.cut if report.stop is None else 0
+    if not requests and not iterations:
+        return []
+    return [
+        Finding(
+            rule="cut-off",
+            severity=Severity.GAP,
+            message=f"{requests} requests that were sent and {iterations} iterations have no end that is known",
+            cure="what was sent may have been processed; look at the target, then run again",
+        )
+    ]
+
+
 def _thresholds(report: LoadReport) -> list[Finding]:
     if report.accounting.sent + report.accounting.warm_up == 0:
         return []  # why nothing was sent is told already
@@ -159,7 +180,7 @@ def _thresholds(report: LoadReport) -> list[Finding]:
                 operation=scope.removeprefix(" of "),
                 hop=one.expect,
                 message=f"{one.expect}{scope}: {value}",
-                cure="" if one.met is False else "send longer, or ask for a lower percentile",
+                cure="" if one.met is False else "send longer, or ask for less (a lower percentile, a larger share)",
             )
         )
     return found

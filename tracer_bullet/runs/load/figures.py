@@ -53,7 +53,7 @@ class LoadFigures:
     steps: Sequence[StepKey]
     measured_from_ns: int = 0
     all: Histograms = field(default_factory=Histograms)
-    recent: SecondSeries = field(default_factory=lambda: SecondSeries(_RECENT_S))
+    recent: SecondSeries = field(default_factory=lambda: recent_seconds(0))
     lateness: SecondSeries = field(default_factory=SecondSeries)
     warm_up: int = 0
     planned: int = 0
@@ -182,6 +182,11 @@ class LoadFigures:
                     ended.setdefault(scenario, []).append(one.last_ns - one.first_ns)
         for scenario, durations in ended.items():
             self._durations.add(self._scenarios.index(scenario), slots_of_ns(np.array(durations, np.int64)))
+
+
+def recent_seconds(window_s: float) -> SecondSeries:
+    """For a guardrail that looks at the last `window_s` seconds."""
+    return SecondSeries(max(_RECENT_S, int(window_s) + 1), forgets=True)
 
 
 def rows_where(batch: ShotBatch, wanted: NDArray[np.bool_]) -> ShotBatch:

@@ -184,8 +184,8 @@ def _check_sendable(scenario: Located[Scenario], planned: Plan) -> None:
 
 
 def _with_objective(main: Located[Scenario], spec: LoadSpec) -> LoadSpec:
-    """With what must hold at each rate; the scenario's thresholds, when nothing else is said."""
-    objective = spec.capacity.objective or spec.thresholds
+    """With what must hold at each rate; the scenario's thresholds on requests, when nothing else is said."""
+    objective = spec.capacity.objective or tuple(t for t in spec.thresholds if t.service is None)
     if not objective or any(t.service for t in objective):
         raise UsageError(
             "TB1095",

@@ -6,15 +6,16 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from tracer_bullet.errors import StoppedError, TracerBulletError
 from tracer_bullet.load.planner import Planner
 from tracer_bullet.load.share import Share
+from tracer_bullet.load.thresholds import numbers_of, parse
 from tracer_bullet.model import PhaseStarted, RunEnded, RunEvent, RunStarted, Span, Verdict
-from tracer_bullet.model.load import LoadReport
+from tracer_bullet.model.load import LoadReport, StepKey
 from tracer_bullet.runs.load.arming import Arming
 from tracer_bullet.runs.load.begin import begin, proof_share
 from tracer_bullet.runs.load.capacity import find_capacity
@@ -22,7 +23,7 @@ from tracer_bullet.runs.load.conclude import conclude
 from tracer_bullet.runs.load.earlier import read_earlier, write_for_later
 from tracer_bullet.runs.load.failed_traces import FailedTraces
 from tracer_bullet.runs.load.failures import Failures
-from tracer_bullet.runs.load.figures import LoadFigures
+from tracer_bullet.runs.load.figures import LoadFigures, recent_seconds
 from tracer_bullet.runs.load.guardrails import Guardrails, open_guardrails
 from tracer_bullet.runs.load.job import LoadJob
 from tracer_bullet.runs.load.judging import Judging, compare_runs
@@ -79,12 +80,21 @@ async def load(
             await source.close()
 
 
+def _check_demands(job: LoadJob, steps: Sequence[StepKey]) -> None:
+    """What is asked of steps that are not sent is told with its line. Raises UsageError TB1030."""
+    asked = {"load.thresholds": job.spec.thresholds, "load.capacity.objective": job.spec.capacity.objective}
+    for place, specs in asked.items():
+        for index, spec in enumerate(specs):
+            numbers_of(parse(spec), steps, where=job.main.where(f"{place}.{index}"))
+
+
 def _begin(job: LoadJob, source: TraceSource, guardrails: Guardrails, outside: Outside) -> Run:
     run_id = new_run_id(time.time_ns(), _chance)
     beginning = begin(job, run_id=run_id)
     # What the engine cannot do is told before there is a folder.
     steps = Planner(beginning.job, Share(1, ())).steps
-    figures = LoadFigures(steps)
+    _check_demands(job, steps)
+    figures = LoadFigures(steps, recent=recent_seconds(job.spec.guardrails.window_s))
     judging = Judging(job.spec, steps, figures, span_s=beginning.profile.span_s)
     earlier = read_earlier(job)
     folder = create_run(job.workspace, run_id)

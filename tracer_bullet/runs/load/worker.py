@@ -83,7 +83,8 @@ async def work(
     """Work for the master there until it says that it is over. `lifeline`: a pipe whose other end's closing means the
     same, at once. `connect_s`: how long to wait for a master.
 
-    PASSED when the fleet has ended in order, INCONCLUSIVE when this worker lost it, or was taken for lost. Raises
+    PASSED when the fleet has ended in order, INCONCLUSIVE when this worker lost it, or was taken for lost, INTERRUPTED
+    when it was told to end before a master answered. Raises
     UnreachableError TB960 when there is no master.
     """
     worker = _Worker(name or f"{socket.gethostname()} {os.getpid()}")
@@ -98,8 +99,27 @@ async def work(
         on_gone=worker.lose_master,
     )
     worker.link = link
-    async with _watched(worker, lifeline), link:
+    async with _watched(worker, lifeline), contextlib.AsyncExitStack() as stack:
+        if not await _joined(stack, link, worker):
+            sys.stderr.write(f"{worker.over}\n")
+            return ExitCode.INTERRUPTED
         return await worker.serve()
+
+
+async def _joined(stack: contextlib.AsyncExitStack, link: LocustWorker, worker: _Worker) -> bool:
+    """Join the master. False when this worker was told to end before one answered."""
+    joining = asyncio.create_task(stack.enter_async_context(link))
+    told = asyncio.create_task(worker.told_to_end.wait())
+    try:
+        await asyncio.wait((joining, told), return_when=asyncio.FIRST_COMPLETED)
+        if not joining.done():
+            return False
+        await joining
+        return True
+    finally:
+        for task in (joining, told):
+            task.cancel()
+        await asyncio.gather(joining, told, return_exceptions=True)
 
 
 class _Worker:
@@ -112,6 +132,7 @@ class _Worker:
         self._task: _Task | None = None
         self._pieces: list[bytes] = []
         self.over = ""
+        self.told_to_end = asyncio.Event()
         self._in_order = False
 
     async def hear(self, kind: str, data: Any) -> None:
@@ -142,6 +163,7 @@ class _Worker:
     def give_up(self, why: str) -> None:
         """No share is this worker's any more."""
         self.over = self.over or why
+        self.told_to_end.set()
         if self._task is not None:
             self._task.give_up(self.over)
         self._tasks.put_nowait(None)

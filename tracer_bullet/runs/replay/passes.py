@@ -100,6 +100,6 @@ def kill_switch(path: Path, began_s: Callable[[], float]) -> Callable[[], StopEv
         if not path.exists():
             return None
         after_s = time.monotonic() - began_s()
-        return StopEvent(reason="kill-switch", detail=f"{path} is there; remove it to replay again", after_s=after_s)
+        return StopEvent(reason="kill-switch", detail=f"{path} is there; remove it to go on", after_s=after_s)
 
     return look

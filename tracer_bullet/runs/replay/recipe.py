@@ -132,9 +132,7 @@ async def replay(
     then.
     """
     if job.kill_file.exists():
-        raise StoppedError(
-            "TB993", "the kill switch is on", where=str(job.kill_file), cure="remove the file to replay again"
-        )
+        raise StoppedError("TB993", "the kill switch is on", where=str(job.kill_file), cure="remove the file to go on")
     job.windows.check(datetime.now(UTC))
     await check_reachable(job.target.url)
     archive = open_archive(job.archive)

@@ -53,6 +53,12 @@ def test_what_is_not_there_is_refused_before_anything_is_sent(where: dict[str, s
     assert cure in caught.value.cure
 
 
+def test_a_mistake_is_told_with_its_place() -> None:
+    with pytest.raises(UsageError) as caught:
+        numbers_of(parse(ThresholdSpec(expect="p(99) < 1s", step="serch")), STEPS, where="a.yaml:7")
+    assert caught.value.where == "a.yaml:7"
+
+
 # Abort.
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.unit.engine.shot_batches import SECOND, START, batch, shot
 from tracer_bullet.model.load import StepKey
-from tracer_bullet.runs.load.figures import LoadFigures, rows_where
+from tracer_bullet.runs.load.figures import LoadFigures, recent_seconds, rows_where
 
 STEPS = [
     StepKey(scenario="buy", step="look", method="GET", path="/a", index=0, of=2),
@@ -81,3 +81,16 @@ def test_memory_does_not_grow_with_iterations() -> None:
         figures.shots(0, batch([row(n * 10 + k, 1) for k in range(10)]))
     assert not figures._open
     assert figures.accounting().whole == 3000
+
+
+def test_what_a_guardrail_looks_at_is_whole_and_what_is_older_is_forgotten() -> None:
+    figures = LoadFigures(STEPS, recent=recent_seconds(300))
+    for second in range(3000):
+        slow = second < 2750
+        figures.shots(0, batch([row(second, 2, at_ms=second * 1000, service=(900 if slow else 1) * MS)]))
+    window = figures.recent.window(300)
+    assert window.requests == 300
+    assert window.latency.count == 300, "a window longer than two minutes is judged by all of it"
+    assert window.latency.p99_ms > 800
+    assert len(figures.recent._seconds) <= 3 * 301
+    assert len(figures.all.series.seconds()) == 3000, "the curve has all of them"

@@ -197,9 +197,11 @@ async def _phases(run: _Run) -> AsyncIterator[RunEvent]:
             yield event
     finally:
         run.figures.parts.flush()
-    if run.code == int(ExitCode.USAGE) and not run.figures.count and not run.proof.waiting and run.stop is None:
+    # Of a locustfile that is not there, or cannot be imported, Locust says 1.
+    began = run.code != int(ExitCode.USAGE) and (run.code <= 0 or run.desk.greeted)
+    if not began and not run.figures.count and not run.proof.waiting and run.stop is None:
         cure = "its own output, above, says why"
-        raise UsageError("TB1059", "Locust did not begin: it ended with exit code 2", cure=cure)
+        raise UsageError("TB1059", f"Locust did not begin: it ended with exit code {run.code}", cure=cure)
     yield PhaseStarted(phase="settle", detail=f"{run.proof.waiting} traces")
     await run.proof.settle()
     run.hear_verdicts()
