@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -10,6 +13,8 @@ from tracer_bullet.engine.histogram.buckets import SLOTS, Ints
 from tracer_bullet.engine.histogram.hdr import Histogram
 from tracer_bullet.engine.histogram.table import BucketTable
 from tracer_bullet.model.replay import Quantiles
+
+_ROW: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +46,7 @@ class Window:
 
 
 class SecondSeries:
-    """Counts and percentiles of each second: some 300 bytes a second for ever, histograms for a while.
+    """Counts and percentiles of each second: 40 bytes a second for ever, histograms for a while.
 
     A second's percentiles are fixed when it is `detail_s` old; what still ends in it is only counted then, which an
     engine that reports twice a second never needs. With `forgets` nothing is kept of such a second: for who asks for
@@ -54,6 +59,8 @@ class SecondSeries:
         self._latency = BucketTable(SLOTS)
         # second → [requests, bad, p50_us, p99_us]; the last two only once they are fixed.
         self._seconds: dict[int, list[float]] = {}
+        # Those that are fixed, one after the other: second, requests, bad, p50_us, p99_us.
+        self._fixed = array("d")
         self._fixed_before = 0
 
     def record(self, seconds: Ints, slots: Ints, bad: Ints) -> None:
@@ -76,12 +83,8 @@ class SecondSeries:
 
     def merge(self, other: SecondSeries) -> None:
         """Add another's counts. Percentiles of seconds that either has fixed are the worse of both."""
-        for second, (requests, bad, p50, p99) in other._seconds.items():
-            entry = self._seconds.setdefault(second, [0, 0, 0.0, 0.0])
-            entry[0] += requests
-            entry[1] += bad
-            entry[2] = max(entry[2], p50)
-            entry[3] = max(entry[3], p99)
+        for second, theirs in [*other._rows(), *other._seconds.items()]:
+            _add(self._seconds.setdefault(second, [0, 0, 0.0, 0.0]), theirs)
         self._latency.merge(other._latency)
 
     def window(self, length_s: float) -> Window:
@@ -96,10 +99,21 @@ class SecondSeries:
 
     def seconds(self) -> list[Second]:
         """All seconds in which something ended, in order."""
+        found = dict(self._rows())
+        for second, entry in self._seconds.items():
+            _add(found.setdefault(second, [0, 0, 0.0, 0.0]), self._with_percentiles(second, entry))
         return [
             Second(second=s, requests=int(n), bad=int(b), p50_ms=p50 / 1000, p99_ms=p99 / 1000)
-            for s, (n, b, p50, p99) in sorted((s, self._with_percentiles(s, e)) for s, e in self._seconds.items())
+            for s, (n, b, p50, p99) in sorted(found.items())
         ]
+
+    def _rows(self) -> Iterator[tuple[int, list[float]]]:
+        """The fixed seconds; one may be there twice, when something ended in it late."""
+        rows = self._fixed
+        together: dict[int, list[float]] = {}
+        for at in range(0, len(rows), _ROW):
+            _add(together.setdefault(int(rows[at]), [0, 0, 0.0, 0.0]), rows[at + 1 : at + _ROW])
+        yield from together.items()
 
     def _with_percentiles(self, second: int, entry: list[float]) -> list[float]:
         counts = self._latency.row(second)
@@ -108,12 +122,17 @@ class SecondSeries:
         return [*entry[:2], *Histogram(counts).values_us((50.0, 99.0))]
 
     def _fix(self, before: int) -> None:
-        if self._forgets:
-            self._seconds = {second: entry for second, entry in self._seconds.items() if second >= before}
-            self._latency.forget(before)
-        for row in self._latency.rows().tolist():
-            if row >= before:
-                break
-            self._seconds[row] = self._with_percentiles(row, self._seconds[row])
+        for second in sorted(second for second in self._seconds if second < before):
+            entry = self._seconds.pop(second)
+            if not self._forgets:
+                self._fixed.extend((second, *self._with_percentiles(second, entry)))
         self._latency.forget(before)
         self._fixed_before = before
+
+
+def _add(entry: list[float], more: Sequence[float]) -> None:
+    requests, bad, p50, p99 = more
+    entry[0] += requests
+    entry[1] += bad
+    entry[2] = max(entry[2], p50)
+    entry[3] = max(entry[3], p99)

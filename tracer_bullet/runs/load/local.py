@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from typing import Any, Self
 
 from tracer_bullet.engine import EngineProcess, EngineSettings
+from tracer_bullet.engine.process import EngineError
 from tracer_bullet.load.checks import Checker
 from tracer_bullet.load.planner import Planner
 from tracer_bullet.load.share import Share
@@ -135,12 +136,16 @@ class Alone:
         self.stop()
 
     async def run(self, job: SenderJob) -> AsyncIterator[SenderEvent]:
-        """Send all of a job; may be called again, with another one."""
+        """Send all of a job; may be called again, with another one. An engine that dies is a sender that was lost: what
+        it had is told as such, and the run is judged."""
         sender = self._sender = LocalSender(replace(job, shards=1))
         if self._stopped:
             sender.stop()
-        async for event in sender.run():
-            yield event
+        try:
+            async for event in sender.run():
+                yield event
+        except EngineError as error:
+            yield SenderChange(sender=0, what="lost", detail=str(error))
 
     def look(self) -> StopEvent | None:
         """Nothing of its own is a reason to stop."""
