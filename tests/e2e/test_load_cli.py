@@ -197,3 +197,21 @@ def test_a_closed_window_keeps_it_from_beginning(tmp_path: Path, capsys: pytest.
     folder, _ = report_of(tmp_path)
     assert read_json(folder.manifest, RunManifest).override_window == "the owner asked"
     assert "overridden: the owner asked" in capsys.readouterr().err
+
+
+def test_an_engine_that_is_killed_leaves_a_verdict(tmp_path: Path) -> None:
+    with Recorder() as server:
+        file = simple_workspace(tmp_path, f"http://{server.address}", LONG)
+        process = start(file, "--unarmed", command="load")
+        await_that(lambda: len(server.seen) > 20, "it never began")
+        (engine,) = [c for c in children(process) if "tracer_bullet.engine" in c.cmdline()]
+        engine.kill()
+        code, out, err = end(process)
+    assert code == 3, (out, err)
+    assert "sender-lost" in out
+    folder, report = report_of(tmp_path)
+    (sender,) = report.senders
+    assert "TB952" in sender.lost
+    assert report.accounting.not_sent or report.accounting.failed, "what it had is accounted for"
+    assert folder.verdict.exists()
+    assert folder.report.exists()

@@ -15,11 +15,12 @@ from tracer_bullet.load.capacity import Hold, Search, saturated
 from tracer_bullet.load.thresholds import verdict
 from tracer_bullet.model import PhaseStarted, RunEvent
 from tracer_bullet.model.load import CapacityStep, SenderJob
+from tracer_bullet.model.replay import StopEvent
 from tracer_bullet.runs.load.figures import LoadFigures, error_rate, not_sent_total
 from tracer_bullet.runs.load.judging import Judging
 from tracer_bullet.runs.load.report import sender_results
 from tracer_bullet.runs.load.run import Run, make_sending, tell, watched
-from tracer_bullet.runs.load.sending import Senders
+from tracer_bullet.runs.load.sending import Senders, Sending
 from tracer_bullet.runs.store import write_spans
 
 # Of one hold: self time in ms and calls, by service.
@@ -78,7 +79,7 @@ class _Trial:
                 yield event
         finally:
             self._judging.ended()
-            run.found.stop = run.stop or sending.stop
+            run.found.stop = run.stop or sending.stop or _lost(sending)
             run.found.senders = sender_results(run.figures, sending.changes, senders.results)
 
     def outcome(self) -> tuple[CapacityStep, float, bool]:
@@ -101,6 +102,12 @@ class _Trial:
             detail="; ".join(r.expect for r in results if r.met is False),
         )
         return step, per_s, not self.figures.all.timing(bound_ms).valid
+
+
+def _lost(sending: Sending) -> StopEvent | None:
+    """A hold that a sender did not survive says nothing of the target."""
+    lost = next((change for change in sending.changes if change.what == "lost"), None)
+    return None if lost is None else StopEvent(reason="sender-lost", detail=lost.detail, after_s=0.0)
 
 
 def _at_rate(job: SenderJob, hold: Hold) -> SenderJob:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tracer_bullet.engine.histogram.punctuality import Punctuality
 from tracer_bullet.model.load import (
     BaselineResult,
     Capacity,
@@ -98,9 +99,9 @@ def sender_results(
     if known:
         return list(known)
     found = []
-    for number, punctuality in sorted(figures.senders.items()):
-        lateness = punctuality.lateness_of_all
-        lost = next((c.detail for c in changes if c.sender == number and c.what == "lost"), "")
+    gone = {c.sender: c.detail for c in changes if c.what == "lost"}
+    for number in sorted({*figures.senders, *gone}):
+        lateness = figures.senders.get(number, Punctuality()).lateness_of_all
         note = figures.notes.get(number)
         found.append(
             SenderResult(
@@ -109,7 +110,7 @@ def sender_results(
                 sent=lateness.count,
                 lateness=lateness.quantiles(),
                 cpu_share=note.cpu if note is not None else 0.0,
-                lost=lost,
+                lost=gone.get(number, ""),
             )
         )
     return found
