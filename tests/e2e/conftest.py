@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.servers.axe import AxeUnavailableError, axe_source
+from tests.unit.report.browser import chromium
 from tracer_bullet.cli.init import write_workspace
 from tracer_bullet.context.keys import create_keys
 from tracer_bullet.model import RunEnded, Verdict
@@ -22,6 +24,9 @@ from tracer_bullet.runs.job import prepare_fire
 from tracer_bullet.sim import Simulation, shop_topology
 from tracer_bullet.traces import Receiver
 from tracer_bullet.workspace.runs import RunFolder
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @dataclass
@@ -51,6 +56,20 @@ class Range:
 
         ended = asyncio.run(main())
         return ended.verdict, RunFolder(path=ended.folder)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    try:
+        return axe_source()
+    except AxeUnavailableError as error:
+        pytest.skip(f"axe-core is missing: {error}")
 
 
 @pytest.fixture

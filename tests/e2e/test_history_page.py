@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.servers.axe import AxeUnavailableError, axe_source
-from tests.unit.report.browser import chromium
 from tests.unit.report.generated import HOSTILE
 from tests.unit.report.test_history import graph, snapshots
 from tracer_bullet.report.history import Snapshot, build_history, render_history_page
@@ -42,20 +39,6 @@ class Opened:
     @property
     def step(self) -> str:
         return str(self.page.get_attribute("#history", "data-step"))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def axe() -> str:
-    try:
-        return axe_source()
-    except AxeUnavailableError as error:
-        pytest.skip(f"axe-core is missing: {error}")
 
 
 def open_history(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.pages import open_run, part_key
-from tests.unit.report.browser import chromium
 from tests.unit.report.generated import HOSTILE
 from tests.unit.report.shop_run import Run, shop_run, wide_graph
 from tracer_bullet.model import Edge, Latency, Node, NodeKind, ServiceGraph
@@ -19,12 +17,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 QUICK = Latency(p50_ms=1, p90_ms=1, p95_ms=1, p99_ms=1, p999_ms=1, max_ms=1)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

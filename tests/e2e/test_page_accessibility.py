@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.e2e.pages import open_document
-from tests.servers.axe import AxeUnavailableError, axe_source
 from tests.unit.report.analysed import Sample, sample
-from tests.unit.report.browser import chromium
 from tests.unit.report.shop_run import shop_run
 from tracer_bullet.report import Document, build_document
 
@@ -20,20 +17,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def axe() -> str:
-    try:
-        return axe_source()
-    except AxeUnavailableError as error:
-        pytest.skip(f"axe-core is missing: {error}")
 
 
 def judged() -> Document:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,6 @@ import pytest
 
 from tests.e2e.pages import Opened, open_document, part_key
 from tests.unit.report.analysed import Sample, sample
-from tests.unit.report.browser import chromium
 from tests.unit.report.generated import HOSTILE
 from tracer_bullet.model import NodeKind
 
@@ -19,12 +17,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 SECTIONS = ["causes", "slos", "drift", "service-map", "traces", "paths", "latency", "declared", "imported", "run"]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

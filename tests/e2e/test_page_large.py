@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.e2e.pages import Opened, open_document
 from tests.unit.report.analysed import Sample, sample
-from tests.unit.report.browser import chromium
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 # Generous: a slow machine under load takes a few of these, a page that grows with its run takes many.
 PATIENCE_MS = 20_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -3,15 +3,12 @@ so does the page that is looked at while the run lasts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.e2e.pages import Opened, open_document
 from tests.e2e.test_page_accessibility import violations
-from tests.servers.axe import AxeUnavailableError, axe_source
-from tests.unit.report.browser import chromium
 from tests.unit.report.loaded import STOPPED, hostile, load_report, load_run, step_failed
 from tests.unit.report.replayed import HOSTILE
 from tests.unit.runs.load.outputs.watched import live, live_run, page
@@ -22,20 +19,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 SIZES = [(1280, "light"), (1280, "dark"), (360, "light")]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def axe() -> str:
-    try:
-        return axe_source()
-    except AxeUnavailableError as error:
-        pytest.skip(f"axe-core is missing: {error}")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,19 +9,12 @@ import pytest
 from tests.e2e.pages import Opened, open_document
 from tests.e2e.test_page_accessibility import violations
 from tests.servers.axe import AxeUnavailableError, axe_source
-from tests.unit.report.browser import chromium
 from tests.unit.report.replayed import HOSTILE, STOPPED, endpoint, many, replay_report, replay_run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from playwright.sync_api import Browser
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
