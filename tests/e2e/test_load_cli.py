@@ -215,3 +215,12 @@ def test_an_engine_that_is_killed_leaves_a_verdict(tmp_path: Path) -> None:
     assert report.accounting.not_sent or report.accounting.failed, "what it had is accounted for"
     assert folder.verdict.exists()
     assert folder.report.exists()
+
+
+@pytest.mark.parametrize("named", [["-f", "no.py"], ["-fno.py"], ["--locustfile", "no.py"], ["--locustfile=no.py"]])
+def test_a_locustfile_is_known_however_it_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, named: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)  # no workspace, which the run of a locustfile needs
+    assert run(["load", *named, "--headless"]) == 2
+    assert "TB301" in capsys.readouterr().err

@@ -15,12 +15,12 @@ from tracer_bullet.cli.load_watch import watched
 from tracer_bullet.cli.render import ProgressLine, follow, show
 from tracer_bullet.errors import ExitCode
 from tracer_bullet.runs.load.job import LoadJob, prepare_load
+from tracer_bullet.runs.load.locustfile.options import is_locustfile
 from tracer_bullet.runs.load.recipe import load
 from tracer_bullet.runs.load.run import Outside
 from tracer_bullet.runs.replay.interrupt import Interrupt
 from tracer_bullet.workspace.runs import RunFolder
 
-_LOCUSTFILE = ("-f", "--locustfile")
 _PORT = click.IntRange(1, 65535)
 
 
@@ -29,7 +29,7 @@ class LoadCommand(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Keep what is Locust's apart, as it is."""
-        if any(arg in _LOCUSTFILE or arg.startswith("--locustfile=") for arg in args):
+        if is_locustfile(args):
             ctx.meta["locust"] = list(args)
             return super().parse_args(ctx, [])
         return super().parse_args(ctx, args)

@@ -74,17 +74,9 @@ def build_document(
     examples, keys = build_examples(
         traces, TraceContext(verdict=verdict, analysis=analysis, paths=paths or {}, flag_sent=flag_sent)
     )
-    view = build_graph_view(
-        graph,
-        GraphContext(
-            verdict=verdict,
-            analysis=analysis,
-            catalog=catalog,
-            axis=axis,
-            keys=keys,
-            crossings=crossings(t for t in traces if t.trace_id in keys),
-        ),
-    )
+    crossed = crossings(t for t in traces if t.trace_id in keys)
+    context = GraphContext(verdict=verdict, analysis=analysis, catalog=catalog, axis=axis, keys=keys, crossings=crossed)
+    view = build_graph_view(graph, context)
     found = Findings(
         analysis=analysis,
         slos=slos,
@@ -94,11 +86,7 @@ def build_document(
         imported=imported,
     )
     insight = build_insight(found, axis, keys)
-    operations, operations_note = (
-        build_analysed_operations(analysis, axis, MAX_OPERATIONS)
-        if analysis is not None and analysis.operations
-        else build_operations(graph.operations, MAX_OPERATIONS)
-    )
+    operations, operations_note = _operations(graph, analysis, axis)
     views = _Views(
         graph=view,
         examples=examples,
@@ -114,6 +102,13 @@ def build_document(
         load=build_load(load, judged),
     )
     return _analysed(started, analysis) if verdict is None else _judged(started, verdict, traces, flag_sent)
+
+
+def _operations(graph: ServiceGraph, analysis: Analysis | None, axis: Axis) -> tuple[tuple[OperationRow, ...], str]:
+    """The analysis's, which know more; the graph's where there is none."""
+    if analysis is not None and analysis.operations:
+        return build_analysed_operations(analysis, axis, MAX_OPERATIONS)
+    return build_operations(graph.operations, MAX_OPERATIONS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

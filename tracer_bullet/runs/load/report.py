@@ -20,7 +20,7 @@ from tracer_bullet.model.load import (
     ServiceResult,
     ThresholdResult,
 )
-from tracer_bullet.model.replay import StopEvent, Timing
+from tracer_bullet.model.replay import StopEvent
 from tracer_bullet.runs.load.begin import Beginning
 from tracer_bullet.runs.load.figures import LoadFigures
 from tracer_bullet.runs.load.job import LoadJob
@@ -59,7 +59,7 @@ def make_report(
         span_s=beginning.profile.span_s if found.capacity is None else 0.0,
         warm_up_s=job.spec.warm_up_s,
         accounting=figures.accounting(),
-        timing=timing_of(figures, job.spec.guardrails.lateness_p99_ms),
+        timing=figures.all.timing(job.spec.guardrails.lateness_p99_ms),
         overall=figures.all.overall(),
         steps=figures.step_results(),
         iterations=figures.iteration_results(),
@@ -85,11 +85,6 @@ def _profile(job: LoadJob, beginning: Beginning) -> tuple[str, ...]:
         return tuple(beginning.profile.lines())
     asked = job.spec.capacity
     return (f"search for capacity, from {asked.start:g}/s to {asked.max:g}/s at most",)
-
-
-def timing_of(figures: LoadFigures, bound_ms: float) -> Timing:
-    """The run's own punctuality, of all requests: those that follow an answer are due when it came."""
-    return figures.all.timing(bound_ms)
 
 
 def sender_results(
